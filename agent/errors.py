@@ -1,0 +1,68 @@
+"""What can go wrong, and the exit code that each kind ends the program with.
+
+::
+
+    AnnexError                   1  failed
+    +-- UsageError               2  the command line asks for something impossible
+    +-- MetadataError            4  not on EC2, or its metadata service cannot be used
+    +-- ConfigError              5  settings, user-data or rendered configuration are invalid
+    +-- DaemonError              7  the daemons did not come up or go down
+    +-- CommandError             1
+        +-- CommandUnavailable      it could not be run at all
+        +-- CommandFailed           it ran, and said no
+            +-- CommandTimedOut     it did not end
+
+Every message is a sentence that names what is wrong and what to do about it.
+"""
+
+from typing import ClassVar, Sequence, Tuple
+
+
+class AnnexError(Exception):
+    """The base of every error that annex-agent raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(AnnexError):
+    """The options contradict each other, or this user may not do this."""
+
+    exit_code = 2
+
+
+class MetadataError(AnnexError):
+    """The instance metadata service is absent, refuses, or says what cannot be true."""
+
+    exit_code = 4
+
+
+class ConfigError(AnnexError):
+    """Settings are invalid; ``problems`` holds every one of them, in the order found."""
+
+    exit_code = 5
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems: Tuple[str, ...] = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class DaemonError(AnnexError):
+    """HTCondor's daemons did not reach the state that was asked for in time."""
+
+    exit_code = 7
+
+
+class CommandError(AnnexError):
+    """A command that a step needed gave no result."""
+
+
+class CommandUnavailable(CommandError):  # noqa: N818 - reads as what happened
+    """The command is not installed, or could not be executed."""
+
+
+class CommandFailed(CommandError):  # noqa: N818 - reads as what happened
+    """The command ran and ended badly, or did not end in time."""
+
+
+class CommandTimedOut(CommandFailed):
+    """The command was still running when its time was up, and was killed."""
