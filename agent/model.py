@@ -1,0 +1,85 @@
+"""The frozen values that travel from gather to plan.
+
+``Settings`` is what the pool's owner asked for, ``Instance`` what EC2 says this machine is,
+``Host`` what was found on the machine itself; ``Facts`` holds the three, and a plan is a function
+of nothing else.
+"""
+
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Tuple
+
+from .grammar import Address
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One EC2 instance, as its metadata service described it at one moment."""
+
+    instance_id: str
+    availability_zone: str
+    local_ipv4: Address
+    instance_type: Optional[str] = None
+    ami_id: Optional[str] = None
+    region: Optional[str] = None  # look-alikes of EC2 may have none
+    vpc_id: Optional[str] = None
+    local_hostname: Optional[str] = None
+    public_ipv4: Optional[Address] = None  # None: a private subnet, or no address associated
+    public_hostname: Optional[str] = None  # None: the VPC hands out no DNS host names
+    life_cycle: str = "on-demand"
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_spot(self) -> bool:
+        """Whether EC2 may take the instance back with two minutes' notice."""
+        return self.life_cycle == "spot"
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One line ``NAME = value`` of HTCondor's configuration."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the owner asked for: defaults, the image's config.yaml and user-data, merged."""
+
+    central_manager: Tuple[str, ...] = ()
+    annex: Optional[str] = None
+    hostname: str = "public"  # public, private, keep, or a host name
+    advertise: str = "auto"  # auto, public or private
+    private_network_name: str = "amazon-ec2-{availability_zone}"
+    metadata_v1: str = "fallback"  # fallback or never
+    stop_mode: str = "graceful"
+    stop_timeout_s: int = 600
+    condor: Tuple[Knob, ...] = ()  # the last word, in order
+
+
+@dataclass(frozen=True)
+class Condor:
+    """The installed HTCondor, as the image has configured it."""
+
+    version: str
+    directories: Tuple[str, ...] = ()  # what its daemons expect to be there
+    startd_address_file: str = ""
+    tuning_script: Optional[str] = None  # for the kernel; None where the image does not want it run
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine itself."""
+
+    is_live: bool = True  # False: a tree that is being prepared below --root
+    has_cloud_init: bool = False
+    condor: Optional[Condor] = None  # None: HTCondor is not installed here
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that a plan depends on."""
+
+    instance: Instance
+    settings: Settings
+    host: Host

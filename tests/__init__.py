@@ -1,0 +1,1 @@
+"""The tests, importable so that `python -m tests.region` works from the top of the checkout."""
