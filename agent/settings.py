@@ -1,0 +1,223 @@
+"""The settings: one schema, read from the image's config.yaml and from user-data.
+
+``KEYS`` is the schema, a row a key.  Each source is parsed by itself into a ``Source``; ``merge``
+lays them over one another.  Nothing is applied while any source has a problem.
+"""
+
+import string
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
+
+from . import grammar
+from .errors import ConfigError
+from .model import Knob, Settings
+
+CONFIG_FILE = "/etc/annex-agent/config.yaml"
+WRAPPER = "annex_agent"
+_COLLECTOR_KNOBS = ("COLLECTOR_HOST", "CONDOR_HOST")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source's say: where it comes from, the fields of ``Settings`` it sets, its knobs, its problems."""
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    knobs: Tuple[Knob, ...] = ()
+    problems: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Key:
+    """A row of the schema: the key's path, the field it sets, and how its value is read."""
+
+    path: str
+    field: str
+    parse: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The settings in force, and which source each field that is not a default came from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def merge(sources: Sequence[Source]) -> Merged:
+    """Lay the sources over the defaults, the last one on top; raise every problem of all of them at once."""
+    problems = [f"{source.name}: {problem}" for source in sources for problem in source.problems]
+    if problems:
+        raise ConfigError(problems)
+    settings, origins = Settings(), {}  # type: Settings, Dict[str, str]
+    knobs: Dict[str, Knob] = {}
+    for source in sources:
+        if "central_manager" in source.fields:
+            for name in _COLLECTOR_KNOBS:  # an earlier source's knob must not outvote this one
+                knobs.pop(name.lower(), None)
+        for knob in source.knobs:
+            knobs.pop(knob.name.lower(), None)
+            knobs[knob.name.lower()] = knob
+            origins["condor"] = source.name
+        settings = replace(settings, **source.fields)
+        origins.update(dict.fromkeys(source.fields, source.name))
+    settings = replace(settings, condor=tuple(knobs.values()))
+    _require_central_manager(settings)
+    return Merged(settings, origins)
+
+
+def _require_central_manager(settings: Settings) -> None:
+    named = {knob.name.upper() for knob in settings.condor}
+    if not settings.central_manager and not named.intersection(_COLLECTOR_KNOBS):
+        raise ConfigError(
+            [
+                "no central manager is named: launch the instance with its host name as user-data "
+                f"(or COLLECTOR_HOST = NAME), or set central_manager in {CONFIG_FILE}"
+            ]
+        )
+
+
+def from_yaml(name: str, text: str) -> Source:
+    """A document of settings, alone or below a top-level ``annex_agent:``."""
+    if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
+        return Source(name)  # the usual image: every default stands there as a comment
+    from .yaml_document import DocumentError, load  # noqa: PLC0415 - the parser is slow to load, and seldom needed
+
+    try:
+        document = load(text)
+    except DocumentError as err:
+        return Source(name, problems=(f"this is not YAML: {err}",))
+    if isinstance(document, dict) and set(document) == {WRAPPER}:
+        document = document[WRAPPER]
+    if document is None:
+        return Source(name)
+    if not isinstance(document, dict):
+        return Source(name, problems=("this must be a mapping of settings, such as central_manager: NAME",))
+    return _from_mapping(name, document)
+
+
+def from_knobs(name: str, knobs: Sequence[Knob], problems: Sequence[str] = ()) -> Source:
+    """HTCondor knobs given directly; a collector among them names the central manager."""
+    fields: Dict[str, Any] = {}
+    by_name = {knob.name.upper(): knob.value for knob in knobs}
+    for candidate in _COLLECTOR_KNOBS:
+        value = by_name.get(candidate, "")
+        if value and "$" not in value:
+            try:
+                fields["central_manager"] = central_managers(value)
+            except ValueError as err:
+                problems = [*problems, f"{candidate}: {err}"]
+            break
+    return Source(name, fields, tuple(knobs), tuple(problems))
+
+
+def central_managers(value: Any) -> Tuple[str, ...]:
+    """One collector or several: a list, or text with commas between them."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise ValueError("must be a host name, or a list of host names (each may have :PORT)")
+    return tuple(grammar.collector(word.strip()) for word in words)
+
+
+def _from_mapping(name: str, document: Mapping[Any, Any]) -> Source:
+    fields: Dict[str, Any] = {}
+    knobs: List[Knob] = []
+    problems: List[str] = []
+    for path, value in _leaves(document, problems):
+        try:
+            if path.startswith("condor."):
+                knobs.append(Knob(grammar.knob_name(path[len("condor.") :]), grammar.knob_value(_knob_text(value))))
+            else:
+                key = _KEYS_BY_PATH[path]
+                fields[key.field] = key.parse(value)
+        except ValueError as err:
+            problems.append(f"{path}: {err}")
+    given = from_knobs(name, knobs, problems)
+    return replace(given, fields={**given.fields, **fields})
+
+
+def _leaves(document: Mapping[Any, Any], problems: List[str], prefix: str = "") -> Iterator[Tuple[str, Any]]:
+    """Every key that the schema knows, with its value; what it does not know goes to ``problems``."""
+    for name, value in document.items():
+        path = f"{prefix}{name}"
+        if path in _KEYS_BY_PATH or prefix == "condor.":
+            yield path, value
+        elif path in _SECTIONS:
+            if isinstance(value, dict):
+                yield from _leaves(value, problems, f"{path}.")
+            elif value is not None:
+                problems.append(f"{path}: must be a mapping of {_known(path + '.')}")
+        else:
+            problems.append(f"{grammar.quoted(path)} is not a setting; known here: {_known(prefix)}")
+
+
+def _known(prefix: str) -> str:
+    if prefix == "condor.":
+        return "HTCondor knobs, NAME: value"
+    names = [path[len(prefix) :].partition(".")[0] for path in (*_KEYS_BY_PATH, "condor.") if path.startswith(prefix)]
+    return ", ".join(dict.fromkeys(names))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(  # noqa: TRY004 - one kind of error for all that a document can have wrong
+            f"must be text, not {grammar.quoted(repr(value))} (put it in quotes)"
+        )
+    return value
+
+
+def _knob_text(value: Any) -> str:
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise ValueError("a knob's value must be text, a number, or true or false")
+
+
+def _choice(*allowed: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}, not {grammar.quoted(str(value))}")
+        return str(value)
+
+    return parse
+
+
+def _host_name_choice(value: Any) -> str:
+    text = _text(value)
+    return text if text in ("public", "private", "keep") else grammar.host_name(text)
+
+
+def _duration(value: Any) -> int:
+    return grammar.duration_s(str(value) if isinstance(value, int) else _text(value))
+
+
+def network_name_fields(template: str) -> Tuple[str, ...]:
+    """The names in braces in a private network name."""
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as err:
+        raise ValueError(f"{grammar.quoted(template)}: {err}") from None
+    return tuple(name for _, name, _, _ in parts if name is not None)
+
+
+def _network_name(value: Any) -> str:
+    template = _text(value)
+    allowed = ("availability_zone", "region", "vpc_id")
+    for name in network_name_fields(template):
+        if name not in allowed:
+            raise ValueError(f"{{{name}}} is unknown: use {', '.join('{' + known + '}' for known in allowed)}")
+    grammar.network_name(template.format(**dict.fromkeys(allowed, "x")))
+    return template
+
+
+KEYS: Tuple[Key, ...] = (
+    Key("central_manager", "central_manager", central_managers),
+    Key("annex", "annex", lambda value: grammar.annex_name(_text(value))),
+    Key("hostname", "hostname", _host_name_choice),
+    Key("network.advertise", "advertise", _choice("auto", "public", "private")),
+    Key("network.private_network_name", "private_network_name", _network_name),
+    Key("metadata.v1", "metadata_v1", _choice("fallback", "never")),
+    Key("stop.mode", "stop_mode", _choice("graceful", "peaceful", "fast")),
+    Key("stop.timeout", "stop_timeout_s", _duration),
+)
+_KEYS_BY_PATH: Mapping[str, Key] = {key.path: key for key in KEYS}
+_SECTIONS = frozenset({"condor", *(key.path.partition(".")[0] for key in KEYS if "." in key.path)})
