@@ -1,0 +1,112 @@
+"""The command line: options, wiring, and the one place where errors become exit codes."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Callable, Dict, NoReturn, Optional, Sequence
+
+from . import __version__, commands, logs
+from .errors import AnnexError, ConfigError
+
+_EXIT_CODES = """\
+exit codes:
+  0  ok
+  1  failed
+  2  wrong usage
+  3  not running (status)
+  4  not on EC2, or its metadata service cannot be reached or used
+  5  invalid configuration: settings, user-data, or what HTCondor makes of them
+  6  a secret could not be had
+  7  the daemons did not come up or go down
+"""
+_COMMANDS: Dict[str, Callable[[commands.Options], int]] = {
+    "start": commands.start,
+    "configure": commands.configure,
+    "stop": commands.stop,
+    "status": commands.status,
+    "simulate": commands.simulate,
+}
+_COMMAND_HELP = """\
+commands:
+  start      read the instance's metadata, configure HTCondor, start it, wait for the slot (the default)
+  configure  the same without starting daemons
+  stop       end the daemons cleanly and take the slot off the collector
+  status     what annex-agent did, and how the daemons and the slot are now
+  simulate   run the embedded metadata service on this machine
+"""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(argv, namespace=commands.Options())
+    logs.set_up(options.log_format, options.verbosity)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return _COMMANDS[options.command](options)
+    except ConfigError as err:
+        for problem in err.problems:
+            logs.LOG.error("%s", problem)
+        return err.exit_code
+    except AnnexError as err:
+        logs.LOG.error("%s", err)
+        return err.exit_code
+    except KeyboardInterrupt:
+        logs.LOG.error("interrupted; run annex-agent again to finish or to undo what was begun")
+        return 130
+    except BrokenPipeError:  # the reader of our answer has seen enough (annex-agent --dry-run | head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _terminated(number: int, frame: Optional[FrameType]) -> NoReturn:  # noqa: ARG001
+    # As Ctrl-C: steps end where they are, files are whole or untouched, the record says so.
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="annex-agent",
+        description="Turns an Amazon EC2 instance into an HTCondor execute node.",
+        epilog=f"{_COMMAND_HELP}\n{_EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", nargs="?", choices=tuple(_COMMANDS), default="start", metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"annex-agent {__version__}")
+    _general_options(parser.add_argument_group("what to read and where to write"))
+    _log_options(parser.add_argument_group("log (stderr)"))
+    _command_options(parser)
+    return parser
+
+
+def _general_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--dry-run", action="store_true", help="change nothing: show the facts and the plan")
+    group.add_argument("--simulate", action="store_true", help="read the embedded metadata service, not EC2's")
+    group.add_argument(
+        "--profile", default="wiki", metavar="NAME|FILE", help="what the embedded service serves (default: wiki)"
+    )
+    group.add_argument("--config", type=Path, metavar="FILE", help="instead of /etc/annex-agent/config.yaml")
+    group.add_argument("--user-data", type=Path, metavar="FILE", help="instead of the instance's user-data")
+    group.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="configure a tree below DIR")
+
+
+def _log_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--log-format", choices=("text", "json"), default="text")
+    group.add_argument("-v", "--verbose", dest="verbosity", action="store_const", const=1, default=0)
+    group.add_argument(
+        "-q", "--quiet", dest="verbosity", action="store_const", const=-1, help="warnings and errors only"
+    )
+
+
+def _command_options(parser: argparse.ArgumentParser) -> None:
+    stop = parser.add_argument_group("stop")
+    stop.add_argument("--mode", choices=("graceful", "peaceful", "fast"), help="the first rung (default: stop.mode)")
+    stop.add_argument("--timeout", metavar="DURATION", help="for the first rung: 90s, 10m (default: stop.timeout)")
+    parser.add_argument_group("status").add_argument("--json", action="store_true", help="for programs")
+    simulate = parser.add_argument_group("simulate")
+    simulate.add_argument("--address", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
+    simulate.add_argument("--port", type=int, default=1338, help="default: 1338; 0 takes a free one")
+    simulate.add_argument("--list-profiles", action="store_true", help="name the profiles that come with it")

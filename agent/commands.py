@@ -1,0 +1,245 @@
+"""The commands: each wires gather, plan, and apply or preview together, and prints its answer."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Optional, Tuple
+
+from . import grammar
+from . import status as status_module
+from .apply import apply
+from .errors import AnnexError, UsageError
+from .gather import IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather
+from .logs import LOG
+from .machine import Machine, local_machine
+from .model import Settings
+from .plan import Goal, Plan, build_plan, build_stop_plan
+from .preview import show_facts, show_plan
+from .progress import LiveView, LogLines, Outcome, Progress, Several
+from .settings import CONFIG_FILE, from_yaml
+from .system import System
+
+
+class Options(argparse.Namespace):
+    """The command line, typed."""
+
+    command: str
+    dry_run: bool
+    simulate: bool
+    profile: str
+    config: Optional[Path]
+    user_data: Optional[Path]
+    root: Path
+    log_format: str
+    verbosity: int
+    mode: Optional[str]
+    timeout: Optional[str]
+    json: bool
+    address: str
+    port: int
+    list_profiles: bool
+
+
+def start(options: Options) -> int:
+    """The whole bootstrap, until the slot is in the pool."""
+    return _bootstrap(options, Goal.START)
+
+
+def configure(options: Options) -> int:
+    """The bootstrap without daemons."""
+    return _bootstrap(options, Goal.CONFIGURE)
+
+
+def stop(options: Options) -> int:
+    """Out of the pool, with no process left."""
+    machine = local_machine(System(options.root))
+    _require_live(machine, "stop")
+    mode, timeout_s = _stop_settings(options, machine)
+    instance_id = _configured_instance(machine)
+    plan = build_stop_plan(instance_id, mode, timeout_s)
+    if options.dry_run:
+        return _print_preview("stop", "", plan, machine)
+    _require_root("stop")
+    with machine.system.exclusive():
+        _recorded(options, machine, instance_id, plan)
+    return 0
+
+
+def status(options: Options) -> int:
+    """What was done, and how things are; 3 when the daemons do not run."""
+    answer = status_module.current(local_machine(System(options.root)))
+    print(json.dumps(answer, indent=1) if options.json else status_module.as_text(answer))
+    return 0 if answer["running"] else 3
+
+
+def simulate(options: Options) -> int:
+    """Serve the embedded metadata service until interrupted."""
+    from . import simulation  # noqa: PLC0415 - the emulator is not loaded on an instance
+
+    return simulation.serve(options.profile, options.address, options.port, options.list_profiles)
+
+
+def _bootstrap(options: Options, goal: Goal) -> int:
+    options.root = options.root.resolve()
+    machine = local_machine(System(options.root))
+    with _environment(options) as environ:
+        if options.dry_run:
+            return _dry_run(options, machine, goal, environ)
+        _require_possible(options, machine, goal)
+        with machine.system.exclusive():
+            return _real_run(options, machine, goal, environ)
+
+
+def _dry_run(options: Options, machine: Machine, goal: Goal, environ: Mapping[str, str]) -> int:
+    gathered = gather(machine, Wanted(options.config, options.user_data, IMDS_DEADLINE_DRY_S), environ)
+    plan = _plan(gathered, goal)
+    return _print_preview(goal.value, show_facts(gathered), plan, machine)
+
+
+def _print_preview(command: str, facts: str, plan: Plan, machine: Machine) -> int:
+    text, failure = show_plan(plan, machine)
+    print("\n\n".join(part for part in (f"annex-agent {command}, dry run: nothing is changed", facts, text) if part))
+    sys.stdout.flush()
+    if failure:
+        raise failure
+    return 0
+
+
+def _real_run(options: Options, machine: Machine, goal: Goal, environ: Mapping[str, str]) -> int:
+    record = status_module.Record(machine.system, goal.value)
+    with _closing(record):
+        gathered = gather(machine, Wanted(options.config, options.user_data, IMDS_DEADLINE_S), environ)
+        plan = _plan(gathered, goal)
+        record.learned(gathered.facts.instance.instance_id, plan.notes)
+        for note in plan.notes:
+            LOG.warning("%s", note)
+        _apply(options, plan, machine, record)
+    return 0
+
+
+def _recorded(options: Options, machine: Machine, instance_id: Optional[str], plan: Plan) -> None:
+    record = status_module.Record(machine.system, "stop")
+    with _closing(record):
+        record.learned(instance_id, plan.notes)
+        _apply(options, plan, machine, record)
+
+
+def _apply(options: Options, plan: Plan, machine: Machine, record: "status_module.Record") -> None:
+    last = _LastWords()
+    apply(plan, machine, Several([record, last, _shown(options)]))
+    print(last.words)
+
+
+def _shown(options: Options) -> Progress:
+    live = sys.stderr.isatty() and options.log_format == "text" and options.verbosity == 0
+    return LiveView() if live else LogLines()
+
+
+def _plan(gathered: Gathered, goal: Goal) -> Plan:
+    plan = build_plan(gathered.facts, goal)
+    return Plan(plan.steps, (*gathered.notices, *plan.notes))
+
+
+class _LastWords:
+    """The answer on stdout: what the last step that had something to do has done."""
+
+    words = "nothing to do: everything is as it should be"
+
+    def begins(self, step: object) -> None:
+        pass
+
+    def says(self, step: object, sentence: str) -> None:
+        pass
+
+    def ends(self, outcome: Outcome) -> None:
+        if outcome.result == "done":
+            self.words = outcome.words
+
+
+@contextlib.contextmanager
+def _closing(record: "status_module.Record") -> Iterator[None]:
+    try:
+        yield
+    except AnnexError as err:
+        record.closes(str(err))
+        raise
+    except KeyboardInterrupt:
+        record.closes("interrupted")
+        raise
+    record.closes()
+
+
+@contextlib.contextmanager
+def _environment(options: Options) -> Iterator[Mapping[str, str]]:
+    """The process's environment, pointed at the embedded metadata service where that is wanted."""
+    if not options.simulate:
+        yield os.environ
+        return
+    from . import simulation  # noqa: PLC0415 - the emulator is not loaded on an instance
+
+    with simulation.running(options.profile) as url:
+        yield {"AWS_EC2_METADATA_SERVICE_ENDPOINT": url}
+
+
+def _require_possible(options: Options, machine: Machine, goal: Goal) -> None:
+    if not machine.system.is_live:
+        if goal is Goal.START:
+            raise UsageError("daemons cannot be started in another root: use annex-agent configure --root DIR")
+        return
+    if options.simulate:
+        raise UsageError(
+            "--simulate would give this machine the identity of an example: add --dry-run, or configure --root DIR"
+        )
+    _require_root(goal.value)
+    if not machine.htcondor.is_installed:
+        raise AnnexError("HTCondor is not installed (condor_config_val is on no standard path): install condor first")
+
+
+def _require_live(machine: Machine, command: str) -> None:
+    if not machine.system.is_live:
+        raise UsageError(f"{command} concerns the running machine: leave --root out")
+
+
+def _require_root(command: str) -> None:
+    if os.geteuid() != 0:
+        raise UsageError(
+            f"{command} changes the machine and needs root: use sudo, or add --dry-run to see what it would do"
+        )
+
+
+def _stop_settings(options: Options, machine: Machine) -> Tuple[str, float]:
+    """The command line's word, then config.yaml's; a broken config.yaml must not keep a machine in the pool."""
+    fields = dict(_config_fields(options, machine))
+    try:
+        timeout_s = grammar.duration_s(options.timeout) if options.timeout else None
+    except ValueError as err:
+        raise UsageError(f"--timeout: {err}") from None
+    defaults = Settings()
+    return (
+        options.mode or str(fields.get("stop_mode", defaults.stop_mode)),
+        timeout_s or int(fields.get("stop_timeout_s", defaults.stop_timeout_s)),
+    )
+
+
+def _config_fields(options: Options, machine: Machine) -> Mapping[str, Any]:
+    path = str(options.config.resolve()) if options.config else CONFIG_FILE
+    file = machine.system.read_file(path)
+    source = from_yaml(path, file.content.decode("utf-8", "replace") if file else "")
+    for problem in source.problems:
+        LOG.warning("%s: %s (its default is used)", path, problem)
+    return source.fields
+
+
+def _configured_instance(machine: Machine) -> Optional[str]:
+    """Which instance the daemons on this machine were configured for, as HTCondor knows it."""
+    if not machine.htcondor.is_installed:
+        return None
+    try:
+        setting = machine.htcondor.settings(["CloudInstanceID"]).get("CLOUDINSTANCEID")
+        return grammar.token(setting.value.strip('"')) if setting and setting.value else None
+    except (AnnexError, ValueError) as err:
+        LOG.warning("which slot is this machine's cannot be told: %s", err)
+        return None

@@ -1,0 +1,228 @@
+"""The steps that concern HTCondor: read the configuration back, start, wait for the slot, stop, withdraw it."""
+
+import time
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from . import pool
+from .daemons import FINGERPRINT, Rung
+from .errors import AnnexError, CommandError, CommandFailed, DaemonError
+from .htcondor import Setting
+from .machine import Machine
+from .model import Knob
+from .steps import Change, Tell
+
+_LAUNCH_TIMEOUT_S = 30.0
+_TUNING_TIMEOUT_S = 30.0
+_FIRST_PAUSE_S = 0.15
+_LONGEST_PAUSE_S = 1.0
+_GONE_BY_ITSELF_S = 3.0
+_GONE_BY_REQUEST_S = 10.0
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """Has HTCondor itself read the rendered text, beside the image's other files, before it is put in place."""
+
+    text: str
+    knobs: Tuple[Knob, ...]
+    name: str = "read-back"
+
+    @property
+    def description(self) -> str:
+        return f"read the configuration back through condor_config_val ({len(self.knobs)} knobs)"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        if not machine.htcondor.is_installed:
+            return Change("not possible here: HTCondor is not installed")
+        overruled = self._overruled(machine)
+        return Change("\n".join(overruled)) if overruled else None
+
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        for sentence in self._overruled(machine) if machine.htcondor.is_installed else ():
+            tell(sentence)
+        return "read back"
+
+    def _overruled(self, machine: Machine) -> Tuple[str, ...]:
+        expected = {knob.name.upper(): knob for knob in self.knobs}
+        seen = machine.htcondor.read_back(self.text, [knob.name for knob in expected.values()])
+        return tuple(
+            f"{knob.name} shall be {knob.value}, but HTCondor will see {setting.value} ({setting.source}): "
+            "a file that sorts after ours has the last word; remove the line there if that is not meant"
+            for knob, setting in ((knob, seen.get(name, Setting("", "nowhere"))) for name, knob in expected.items())
+            if "$" not in knob.value and setting.value != knob.value
+        )
+
+
+@dataclass(frozen=True)
+class MakeDirectories:
+    """The directories that HTCondor's daemons expect and that nothing else makes without systemd."""
+
+    paths: Tuple[str, ...]
+    name: str = "directories"
+
+    @property
+    def description(self) -> str:
+        return f"make HTCondor's directories: {', '.join(self.paths)}"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        missing = self._missing(machine)
+        return Change(f"missing: {', '.join(missing)}") if missing else None
+
+    def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
+        missing = self._missing(machine)
+        for path in missing:
+            machine.system.make_directory(path, 0o755, owner="condor")
+        return f"made {', '.join(missing)}"
+
+    def _missing(self, machine: Machine) -> Tuple[str, ...]:
+        return tuple(path for path in self.paths if not machine.system.is_directory(path))
+
+
+@dataclass(frozen=True)
+class StartDaemons:
+    """condor_master, running with the configuration that has this fingerprint."""
+
+    fingerprint: str
+    rungs: Tuple[Rung, ...]  # how to end a master that runs with another configuration
+    tuning_script: Optional[str] = None  # HTCondor's kernel tuning, run beside the master's own start-up
+    name: str = "daemons"
+
+    @property
+    def description(self) -> str:
+        tuning = f", and meanwhile run {self.tuning_script}" if self.tuning_script else ""
+        return f"start condor_master, which starts condor_startd{tuning}"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        master = machine.daemons.master()
+        if master is None:
+            return Change("it does not run")
+        if master.fingerprint is None:
+            return Change(f"it runs (pid {master.pid}); only root can see with which configuration")
+        if master.fingerprint == self.fingerprint:
+            return None
+        return Change(f"it runs (pid {master.pid}) with another configuration: stop it, then start it again")
+
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        ended_by = machine.daemons.stop(self.rungs, machine.htcondor.off_peacefully, tell)
+        if ended_by:
+            tell(f"the daemons with the earlier configuration ended by {ended_by} shutdown")
+        done = machine.system.launch(("condor_master",), {FINGERPRINT: self.fingerprint}, _LAUNCH_TIMEOUT_S)
+        if done.code:
+            raise DaemonError(
+                f"condor_master ended at once with {done.code}: "
+                f"{' '.join(done.stderr.split())[-500:] or 'it said nothing'}{pool.complaints(machine)}"
+            )
+        if self.tuning_script:
+            _tune_kernel(machine, self.tuning_script, tell)
+        return "condor_master started"
+
+
+def _tune_kernel(machine: Machine, script: str, tell: Tell) -> None:
+    """Run HTCondor's script; jobs run without it too, so its failure is worth a sentence and no more."""
+    try:
+        done = machine.system.run((script,), _TUNING_TIMEOUT_S)
+    except CommandError as err:
+        tell(f"the kernel is not tuned for HTCondor: {err}")
+        return
+    if done.code:
+        tell(f"{script} ended with {done.code}: {' '.join(done.stderr.split())[:300]}")
+
+
+@dataclass(frozen=True)
+class WaitForSlot:
+    """Until the collector itself lists a slot of the startd that runs here, and no longer than the deadline."""
+
+    instance_id: str
+    startd_address_file: str
+    deadline_s: float
+    name: str = "slot"
+    description: str = "wait until the collector lists this machine's slot"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        if not machine.htcondor.is_installed:
+            return Change(f"at most {self.deadline_s:g} s")
+        try:
+            listed = pool.listed_slots(machine, self.instance_id, self.startd_address_file)
+        except AnnexError as err:
+            return Change(f"at most {self.deadline_s:g} s; now {err}")
+        return None if listed else Change(f"at most {self.deadline_s:g} s; it lists none now")
+
+    def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
+        deadline = time.monotonic() + self.deadline_s
+        pause_s, trouble = _FIRST_PAUSE_S, "it lists no slot of this instance"
+        while time.monotonic() < deadline:
+            try:
+                slots = pool.listed_slots(machine, self.instance_id, self.startd_address_file)
+                if slots:
+                    return f"in the pool as {', '.join(slot.name for slot in slots)}"
+            except CommandFailed as err:
+                trouble = str(err)
+            if machine.daemons.master() is None:
+                raise DaemonError(f"condor_master ended before it had joined the pool{pool.complaints(machine)}")
+            time.sleep(pause_s)
+            pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.05)
+        raise DaemonError(
+            f"the collector does not list this machine after {self.deadline_s:g} s: {trouble}"
+            f"{pool.complaints(machine)}; check that its port is reachable from here, and that it trusts this worker"
+        )
+
+
+@dataclass(frozen=True)
+class StopDaemons:
+    """No process of HTCondor's is left, and no job's."""
+
+    rungs: Tuple[Rung, ...]
+    name: str = "daemons"
+
+    @property
+    def description(self) -> str:
+        return "end HTCondor's daemons: " + ", then ".join(f"{rung.name} ({rung.wait_s:g} s)" for rung in self.rungs)
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        running = machine.daemons.running()
+        return Change(", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in running)) if running else None
+
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        ended_by = machine.daemons.stop(self.rungs, machine.htcondor.off_peacefully, tell)
+        return f"ended by {ended_by} shutdown" if ended_by else "they had ended already"
+
+
+@dataclass(frozen=True)
+class WithdrawSlot:
+    """The collector lists no slot of this machine: daemons that end well see to it, others cannot."""
+
+    constraint: str
+    name: str = "slot"
+    description: str = "make sure that the collector lists no slot of this machine"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        try:
+            slots = machine.htcondor.slots(self.constraint)
+        except AnnexError as err:
+            return Change(str(err))
+        return Change(f"it lists {', '.join(slot.name for slot in slots)}") if slots else None
+
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        try:
+            if self._gone_within(machine, _GONE_BY_ITSELF_S):
+                return "gone from the collector"
+            tell("the collector still lists this machine's slot: asking it to forget it")
+            machine.htcondor.withdraw(self.constraint)
+            if self._gone_within(machine, _GONE_BY_REQUEST_S):
+                return "withdrawn from the collector"
+        except CommandFailed as err:
+            tell(f"{err}: a slot that is still listed goes with its ad's lifetime (15 minutes by default)")
+            return "the collector could not be asked"
+        raise DaemonError(
+            "the collector still lists this machine's slot although no daemon is left: "
+            "does it allow this worker ADVERTISE_STARTD? The ad goes with its lifetime (15 minutes by default)"
+        )
+
+    def _gone_within(self, machine: Machine, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while machine.htcondor.slots(self.constraint):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.1)
+        return True

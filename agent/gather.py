@@ -1,0 +1,108 @@
+"""Gather: read the world once, into ``Facts``.
+
+Order: the image's config.yaml (it says how the metadata service may be read), the metadata service, then
+user-data.  Whatever is wrong in config.yaml and user-data is reported together.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping, Optional
+
+from .errors import ConfigError, MetadataError, UsageError
+from .host import read_host
+from .imds import Access, Imds, Reading, read_instance
+from .machine import Machine
+from .model import Facts
+from .settings import CONFIG_FILE, Source, from_yaml, merge
+from .userdata import parse
+
+IMDS_DEADLINE_S = 300.0  # at boot, when the network may be late
+IMDS_DEADLINE_DRY_S = 5.0  # for a person who waits for the answer
+_FILE_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The facts, and where they were seen."""
+
+    facts: Facts
+    origins: Mapping[str, str]  # a field of Settings -> the source that set it
+    metadata: str
+    user_data: str
+    notices: "tuple[str, ...]" = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where to look, as the command line says."""
+
+    config: Optional[Path] = None
+    user_data: Optional[Path] = None
+    deadline_s: float = IMDS_DEADLINE_S
+
+
+def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gathered:
+    """Everything that a plan needs, or one error that names all that is wrong."""
+    config = _config(machine, wanted.config)
+    reading = _read_metadata(config, wanted, environ)
+    user_data = parse(_read(wanted.user_data) if wanted.user_data else reading.user_data)
+    merged = merge([config, user_data.source])
+    version = "IMDSv1 only" if reading.speaks_v1_only else "IMDSv2"
+    return Gathered(
+        Facts(reading.instance, merged.settings, read_host(machine)),
+        merged.origins,
+        f"{reading.endpoint}, {version}",
+        user_data.kind,
+        tuple(_notices(reading)),
+    )
+
+
+def _read_metadata(config: Source, wanted: Wanted, environ: Mapping[str, str]) -> Reading:
+    v1 = str(config.fields.get("metadata_v1", "fallback"))
+    try:
+        imds = Imds(Access.from_environment(environ, wanted.deadline_s, v1))
+        try:
+            return read_instance(imds)
+        finally:
+            imds.close()
+    except MetadataError as err:
+        if config.problems:  # both have to be mended, so both are said
+            problems = [f"{config.name}: {problem}" for problem in config.problems]
+            raise ConfigError([*problems, str(err)]) from err
+        raise
+
+
+def _config(machine: Machine, path: Optional[Path]) -> Source:
+    if path is not None:
+        content: Optional[bytes] = _read(path)
+        name = str(path)
+    else:
+        file = machine.system.read_file(CONFIG_FILE)
+        content, name = (file.content if file else b""), CONFIG_FILE
+    try:
+        return from_yaml(name, (content or b"").decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return Source(name, problems=("this is not UTF-8 text",))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_FILE_LIMIT + 1)
+    except OSError as err:
+        raise UsageError(f"{path} cannot be read ({err.strerror}): check the path that was given") from err
+    if len(content) > _FILE_LIMIT:
+        raise UsageError(f"{path} is larger than {_FILE_LIMIT // 1024} KiB, which no settings file is")
+    return content
+
+
+def _notices(reading: Reading) -> "list[str]":
+    notices = []
+    if reading.speaks_v1_only:
+        notices.append(
+            f"{reading.endpoint} speaks only IMDSv1, without session tokens: EC2's own service speaks IMDSv2; "
+            "metadata: {v1: never} in config.yaml would refuse it"
+        )
+    if reading.tags_left_out:
+        notices.append(f"{reading.tags_left_out} of the instance's tags were not read, to spare the metadata service")
+    return notices

@@ -1,0 +1,37 @@
+"""What the machine itself is: read once, decides nothing."""
+
+from .htcondor import HTCondor
+from .machine import Machine
+from .model import Condor, Host
+
+# Where a start without systemd must find a directory for the daemons; packages leave /run to systemd-tmpfiles.
+_DIRECTORIES = ("RUN", "LOCK", "LOG", "SPOOL", "EXECUTE")
+_KNOBS = (
+    *_DIRECTORIES,
+    "CONDOR_VERSION",
+    "STARTD_ADDRESS_FILE",
+    "ENABLE_KERNEL_TUNING",
+    "LINUX_KERNEL_TUNING_SCRIPT",
+)
+
+
+def read_host(machine: Machine) -> Host:
+    """Look at the machine below its root; nothing is changed."""
+    return Host(
+        is_live=machine.system.is_live,
+        has_cloud_init=machine.system.is_directory("/etc/cloud/cloud.cfg.d"),
+        condor=_condor(machine.htcondor) if machine.htcondor.is_installed else None,
+    )
+
+
+def _condor(htcondor: HTCondor) -> Condor:
+    """HTCondor as the image has configured it: what an earlier run of ours wrote is left out."""
+    found = htcondor.read_back("", _KNOBS)
+    value = {name: found[name].value if name in found else "" for name in _KNOBS}
+    wants_tuning = value["ENABLE_KERNEL_TUNING"].lower() not in ("false", "no", "0")
+    return Condor(
+        version=value["CONDOR_VERSION"] or "of unknown version",
+        directories=tuple(dict.fromkeys(value[name] for name in _DIRECTORIES if value[name])),
+        startd_address_file=value["STARTD_ADDRESS_FILE"],
+        tuning_script=value["LINUX_KERNEL_TUNING_SCRIPT"] or None if wants_tuning else None,
+    )

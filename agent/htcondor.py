@@ -1,0 +1,189 @@
+"""HTCondor's own tools: what is configured, what the collector lists, how to take a slot off it.
+
+The tools run with a scrubbed environment (a stray ``_CONDOR_NAME`` variable would override every
+file) and with a timeout (a macro that refers to itself is never done expanding).
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from .errors import AnnexError, CommandFailed, CommandTimedOut, ConfigError
+from .system import Completed, System, memory_file
+
+CONFIG_DIR = "/etc/condor/config.d"
+CONFIG_FILE = f"{CONFIG_DIR}/60-annex-agent.config"
+_TIMEOUT_S = 10.0
+# A tool that meets a collector by SSL would note it down in /etc/condor; looking must not write.
+_NO_TRACE = {"_CONDOR_SEC_SYSTEM_KNOWN_HOSTS": "/dev/null"}
+_SLOT_ATTRIBUTES = ("Name", "Machine", "State", "Activity", "MyAddress", "CloudInstanceID")
+_SOURCE_LINE = re.compile(r" # at: (?P<source>.*?)(?:, line (?P<line>\d+))?\Z")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A knob as HTCondor sees it: its expanded value, and the file and line that it comes from."""
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A slot's ad in the collector."""
+
+    name: str
+    machine: str
+    state: str
+    activity: str
+    my_address: str
+
+
+class HTCondor:
+    """The HTCondor that is installed on this machine."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._listed_sources: Optional[List[str]] = None
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its tools can be found here (never so in a tree that is only being prepared)."""
+        return self._system.is_live and self._system.which("condor_config_val") is not None
+
+    def settings(self, names: Sequence[str]) -> Mapping[str, Setting]:
+        """The named knobs as the files on disk give them; what is defined nowhere is left out."""
+        return _parsed(_checked(self._dump(names)))
+
+    def startd_address_file(self) -> str:
+        """Where the startd writes down its address."""
+        found = self.settings(["STARTD_ADDRESS_FILE"]).get("STARTD_ADDRESS_FILE")
+        return found.value if found else ""
+
+    def read_back(self, text: str, names: Sequence[str]) -> Mapping[str, Setting]:
+        """The named knobs as HTCondor would see them if ``CONFIG_FILE`` held ``text``; nothing is written.
+
+        Raises ``ConfigError`` if HTCondor cannot read the result, in its own words.
+        """
+        with memory_file(text) as ours, memory_file(_root_file(self._sources(), ours.path)) as root:
+            try:
+                done = self._dump(names, {"CONDOR_CONFIG": root.path}, (ours, root))
+            except CommandTimedOut as err:
+                raise ConfigError(
+                    [f"HTCondor cannot expand the configuration ({err}): does one of the knobs refer to itself?"]
+                ) from err
+        if done.code:
+            reason = done.stderr.replace(ours.path, CONFIG_FILE).replace(root.path, "the staged configuration")
+            raise ConfigError([f"HTCondor refuses the configuration: {' '.join(reason.split())}"])
+        return {
+            name: Setting(setting.value, setting.source.replace(ours.path, CONFIG_FILE))
+            for name, setting in _parsed(done).items()
+        }
+
+    def slots(self, constraint: str) -> Tuple[Slot, ...]:
+        """The slots that the pool's collector lists; ``CommandFailed`` with its words if it cannot be asked."""
+        done = self._run("condor_status", "-constraint", constraint, "-json", "-attributes", ",".join(_SLOT_ATTRIBUTES))
+        if done.code:
+            raise CommandFailed(f"the collector gave no answer: {_first_sentence(done.stderr)}")
+        return tuple(_slot(ad) for ad in json.loads(done.stdout or "[]"))
+
+    def withdraw(self, constraint: str) -> None:
+        """Ask the collector to forget the machine's startd and master ads at once."""
+        for command, kind in (("INVALIDATE_STARTD_ADS", "Machine"), ("INVALIDATE_MASTER_ADS", "DaemonMaster")):
+            query = f'MyType = "Query"\nTargetType = "{kind}"\nRequirements = {constraint}\n'
+            done = self._run("condor_advertise", command, "-", text_input=query)
+            if done.code:
+                raise CommandFailed(f"condor_advertise {command}: {_first_sentence(done.stderr)}")
+
+    def off_peacefully(self) -> None:
+        """Let running jobs finish, however long they take, then end all daemons."""
+        done = self._run("condor_off", "-peaceful", "-daemon", "master")
+        if done.code:
+            raise CommandFailed(f"condor_off -peaceful: {_first_sentence(done.stderr or done.stdout)}")
+
+    def _sources(self) -> List[str]:
+        """The files that HTCondor reads, in order; only annex-agent's own comes and goes, and that is put in later."""
+        if self._listed_sources is None:
+            listing = _checked(self._run("condor_config_val", "-config")).stdout
+            self._listed_sources = [line.strip() for line in listing.splitlines() if line.startswith("\t")]
+        return self._listed_sources
+
+    def _dump(
+        self, names: Sequence[str], environ: Optional[Mapping[str, str]] = None, inherit: Sequence[Any] = ()
+    ) -> Completed:
+        pattern = "^(" + "|".join(re.escape(name) for name in names) + ")$"
+        argv = ("condor_config_val", "-dump", "-expand", "-verbose", pattern)
+        return self._system.run(argv, _TIMEOUT_S, environ, inherit=inherit)
+
+    def _run(self, *argv: str, text_input: str = "") -> Completed:
+        try:
+            return self._system.run(argv, _TIMEOUT_S, _NO_TRACE, text_input)
+        except CommandTimedOut as err:
+            raise CommandTimedOut(
+                f"{err}: HTCondor waits for minutes when this machine's own name cannot be looked up; "
+                "does getent hosts $(hostname) answer? If not, mend the name service, or add the name to /etc/hosts"
+            ) from err
+
+
+def _checked(done: Completed) -> Completed:
+    if done.code:
+        raise AnnexError(
+            f"HTCondor's configuration on this machine cannot be read ({' '.join(done.stderr.split())}): "
+            "mend the file that it names"
+        )
+    return done
+
+
+def _root_file(sources: Sequence[str], ours: str) -> str:
+    """A root configuration that reads the same sources in the same order, with ``ours`` in its place."""
+    others = [source for source in sources if source != CONFIG_FILE]
+    place = _place(others)
+    lines = [_include(source) for source in (*others[:place], ours, *others[place:])]
+    # Everything is included above: HTCondor must not go through the directories a second time.
+    return "\n".join([*lines, "LOCAL_CONFIG_DIR =", "LOCAL_CONFIG_FILE =", "REQUIRE_LOCAL_CONFIG_FILE = False", ""])
+
+
+def _include(source: str) -> str:
+    # HTCondor also lists a local configuration file that is not there, and commands whose output it reads.
+    return f"include : {source}" if source.endswith("|") else f"include ifexist : {source}"
+
+
+def _place(sources: Sequence[str]) -> int:
+    """Where ``CONFIG_FILE`` stands among ``sources``: HTCondor reads a directory in lexical order."""
+    before = [
+        index
+        for index, source in enumerate(sources)
+        if index == 0 or (PurePosixPath(source).parent.name == "config.d" and not _sorts_after_ours(source))
+    ]
+    return before[-1] + 1 if before else 0
+
+
+def _sorts_after_ours(source: str) -> bool:
+    path = PurePosixPath(source)
+    return str(path.parent) == CONFIG_DIR and path.name > PurePosixPath(CONFIG_FILE).name
+
+
+def _parsed(done: Completed) -> Dict[str, Setting]:
+    """``-dump -expand -verbose``: a line NAME = value, then comment lines about it; names in upper case."""
+    found: Dict[str, Setting] = {}
+    name, value = "", ""
+    for line in done.stdout.splitlines():
+        at = _SOURCE_LINE.match(line)
+        if at and name:
+            line_number = f", line {at.group('line')}" if at.group("line") else ""
+            found[name.upper()] = Setting(value, at.group("source") + line_number)
+        elif not line.startswith(("#", " #")) and " = " in f"{line} ":
+            name, _, value = line.partition(" = ")
+            name, value = name.strip().rstrip(" ="), value.strip()
+    return found
+
+
+def _slot(ad: Mapping[str, Any]) -> Slot:
+    return Slot(*(str(ad.get(name, "")) for name in _SLOT_ATTRIBUTES[:5]))
+
+
+def _first_sentence(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[:3]) or "no reason given"

@@ -1,0 +1,21 @@
+"""The machine that a plan is carried out on: its system, its HTCondor, its daemons."""
+
+from dataclasses import dataclass
+
+from .daemons import Daemons
+from .htcondor import HTCondor
+from .system import System
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What steps look at and change."""
+
+    system: System
+    htcondor: HTCondor
+    daemons: Daemons
+
+
+def local_machine(system: System) -> Machine:
+    """The machine that this process runs on, with files below ``system.root``."""
+    return Machine(system, HTCondor(system), Daemons())

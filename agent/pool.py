@@ -1,0 +1,72 @@
+"""This machine as its pool sees it: the slots that the collector lists for the startd that runs here."""
+
+import re
+from typing import Optional, Tuple
+
+from .daemons import MASTER, STARTD
+from .errors import AnnexError
+from .grammar import quoted
+from .htcondor import Slot
+from .machine import Machine
+
+_SOCKET = re.compile(r"[?&]sock=([^&>]+)")
+_PORT = re.compile(r"\A<(?:\[[^]]*\]|[^:?>]*):(\d+)")
+_COMPLAINT = re.compile(r"ERROR|DENIED|AUTHENTICAT|[Ff]ailed|refused|timed out")
+
+
+def instance_constraint(instance_id: str) -> str:
+    """The ClassAd expression that selects the ads of one instance."""
+    return f'CloudInstanceID == "{instance_id}"'
+
+
+def listed_slots(machine: Machine, instance_id: str, startd_address_file: str) -> Tuple[Slot, ...]:
+    """The slots that belong to the startd that runs now; ads that an earlier life left behind do not count."""
+    startd = _startd_address(machine, startd_address_file)
+    if startd is None or STARTD not in {daemon.name for daemon in machine.daemons.running()}:
+        return ()
+    return tuple(
+        slot
+        for slot in machine.htcondor.slots(instance_constraint(instance_id))
+        if _same_daemon(slot.my_address, startd)
+    )
+
+
+def complaints(machine: Machine) -> str:
+    """The last thing that the daemons' logs complain of, as the end of a sentence."""
+    knobs = machine.htcondor.settings(["STARTD_LOG", "MASTER_LOG"])
+    for name in ("STARTD_LOG", "MASTER_LOG"):
+        setting = knobs.get(name)
+        line = _last_complaint(machine, setting.value) if setting else None
+        if line:
+            return f"; {setting.value if setting else name} says: {line}"
+    return f"; see {knobs['MASTER_LOG'].value}" if "MASTER_LOG" in knobs else ""
+
+
+def is_running(machine: Machine) -> bool:
+    """Whether the daemons of an execute node run here."""
+    return {MASTER, STARTD} <= {daemon.name for daemon in machine.daemons.running()}
+
+
+def _startd_address(machine: Machine, path: str) -> Optional[str]:
+    """What the running startd wrote about itself: its address, with the name of its socket."""
+    file = machine.system.read_file(path) if path else None
+    return file.content.decode("utf-8", "replace").partition("\n")[0] if file else None
+
+
+def _same_daemon(one: str, other: str) -> bool:
+    """Two addresses of one daemon: the socket's name is its own; without a shared port, the port is."""
+    for pattern in (_SOCKET, _PORT):
+        mine, theirs = pattern.search(one), pattern.search(other)
+        if mine and theirs:
+            return mine.group(1) == theirs.group(1)
+    return False
+
+
+def _last_complaint(machine: Machine, path: str) -> Optional[str]:
+    try:
+        file = machine.system.read_file(path)
+    except AnnexError:
+        return None
+    lines = file.content[-65536:].decode("utf-8", "replace").splitlines() if file else []
+    found = [line for line in lines if _COMPLAINT.search(line)]
+    return quoted(found[-1], limit=300) if found else None

@@ -1,0 +1,124 @@
+"""The kinds of step that a plan is made of.
+
+A step is data with two abilities.  ``pending`` only reads: it says what would change, or None when
+nothing would.  ``perform`` brings the change about.  Apply calls both, a dry run only the first, so no
+step knows whether it is a dry run.
+"""
+
+import difflib
+from dataclasses import dataclass
+from typing import Callable, Optional, Protocol
+
+from .machine import Machine
+from .system import FileState
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a step would do: in a phrase, and where there is more to see, in detail."""
+
+    summary: str
+    detail: str = ""
+
+
+class Step(Protocol):
+    """One effect on the machine."""
+
+    @property
+    def name(self) -> str:
+        """A short identifier, unique in its plan."""
+
+    @property
+    def description(self) -> str:
+        """One line: what this step is for, in the imperative."""
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        """What would change; reads only."""
+
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        """Do it; returns what was done in a phrase. ``tell`` takes a sentence for the log on the way."""
+
+
+@dataclass(frozen=True)
+class WriteFile:
+    """A file with exactly this content, mode and owner."""
+
+    name: str
+    path: str
+    content: str
+    mode: int
+    purpose: str
+
+    @property
+    def description(self) -> str:
+        return f"write {self.path} ({self.purpose})"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        found = machine.system.read_file(self.path)
+        differences = self._differences(found, machine)
+        if not differences and not machine.system.has_remains(self.path):
+            return None
+        summary = ", ".join(differences) or "remains of an interrupted write"
+        return Change(f"{summary} ({self.mode:04o})", self._diff(found))
+
+    def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
+        machine.system.write_file(self.path, self.content.encode("utf-8"), self.mode)
+        return f"wrote {self.path}"
+
+    def _differences(self, found: Optional[FileState], machine: Machine) -> "list[str]":
+        if found is None:
+            return ["new file"]
+        pairs = (
+            ("content", found.content == self.content.encode("utf-8")),
+            (f"mode {found.mode:04o}", found.mode == self.mode),
+            (f"owner {found.owner[0]}:{found.owner[1]}", found.owner == machine.system.owner),
+        )
+        return [f"changed {what}" for what, same in pairs if not same]
+
+    def _diff(self, found: Optional[FileState]) -> str:
+        before = found.content.decode("utf-8", "replace").splitlines() if found else []
+        old_name = self.path if found else "/dev/null"
+        lines = difflib.unified_diff(before, self.content.splitlines(), old_name, self.path, lineterm="")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class RemoveFile:
+    """A file of ours that is no longer wanted."""
+
+    name: str
+    path: str
+    purpose: str
+
+    @property
+    def description(self) -> str:
+        return f"remove {self.path} ({self.purpose})"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        return Change("it is there") if machine.system.read_file(self.path) else None
+
+    def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
+        machine.system.remove_file(self.path)
+        return f"removed {self.path}"
+
+
+@dataclass(frozen=True)
+class SetHostName:
+    """The running kernel's host name; a file keeps it for the next boot."""
+
+    host_name: str
+    name: str = "host-name"
+
+    @property
+    def description(self) -> str:
+        return f"set the host name to {self.host_name}"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        present = machine.system.host_name()
+        return None if present == self.host_name else Change(f"it is {present}")
+
+    def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
+        machine.system.set_host_name(self.host_name)
+        return f"the host name is {self.host_name}"

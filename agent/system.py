@@ -1,0 +1,248 @@
+"""The operating system below a root directory: files, the host name, commands.
+
+The only module that writes files or starts processes.  Every write is atomic; every command is an
+argv tuple with a scrubbed environment and a timeout.
+"""
+
+import contextlib
+import fcntl
+import os
+import pwd
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, Mapping, Optional, Sequence, Tuple
+
+from .errors import AnnexError, CommandFailed, CommandTimedOut, CommandUnavailable
+
+COMMAND_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
+STATE_DIR = "/run/annex-agent"
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A regular file as it is on disk; ``owner`` is (uid, gid)."""
+
+    content: bytes
+    mode: int
+    owner: Tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ran to its end."""
+
+    argv: Tuple[str, ...]
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class MemoryFile:
+    """A file without a disk: ``path`` is valid in a command that inherits ``handle``."""
+
+    handle: int
+    path: str
+
+
+class System:
+    """Paths are absolute, as the machine itself would name them; ``root`` is put in front."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+
+    @property
+    def is_live(self) -> bool:
+        """Whether this is the running machine and not a tree that is being prepared."""
+        return self.root == Path("/")
+
+    @property
+    def owner(self) -> Tuple[int, int]:
+        """Who shall own what is written: root, or the user who prepares a tree of their own."""
+        return (0, 0) if self.is_live or os.geteuid() == 0 else (os.geteuid(), os.getegid())
+
+    def read_file(self, path: str) -> Optional[FileState]:
+        """The file at ``path``, or None where there is none."""
+        real = self._real(path)
+        try:
+            with real.open("rb") as file:
+                info = os.fstat(file.fileno())
+                return FileState(file.read(), stat.S_IMODE(info.st_mode), (info.st_uid, info.st_gid))
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            raise AnnexError(f"{path} cannot be read ({err.strerror}): run as root, or mend what stands there") from err
+
+    def has_remains(self, path: str) -> bool:
+        """Whether an interrupted write of ``path`` has left its temporary file."""
+        return _temporary(self._real(path)).exists()
+
+    def write_file(self, path: str, content: bytes, mode: int) -> None:
+        """Put ``content`` at ``path`` whole or not at all, with ``mode`` and our owner."""
+        real = self._real(path)
+        try:
+            real.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            _replace(real, content, mode, self.owner)
+        except OSError as err:
+            raise AnnexError(
+                f"{path} cannot be written ({err.strerror}): is the disk full, or the file system read-only?"
+            ) from err
+
+    def remove_file(self, path: str) -> None:
+        """Remove ``path`` if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._real(path).unlink()
+
+    def is_directory(self, path: str) -> bool:
+        """Whether there is a directory at ``path``."""
+        return self._real(path).is_dir()
+
+    def make_directory(self, path: str, mode: int, owner: str) -> None:
+        """Make ``path`` and what is missing above it; it belongs to the user ``owner`` and their group."""
+        real = self._real(path)
+        try:
+            user = pwd.getpwnam(owner)
+            # Through symbolic links whose target is still missing, too: /var/lock -> /run/lock in a fresh /run.
+            real = Path(os.path.realpath(real))
+            real.mkdir(parents=True, exist_ok=True)
+            real.chmod(mode)
+            os.chown(real, user.pw_uid, user.pw_gid)
+        except (OSError, KeyError) as err:
+            raise AnnexError(
+                f"{path} cannot be made for the user {owner} ({err}): is HTCondor installed whole?"
+            ) from err
+
+    def host_name(self) -> str:
+        """The running machine's host name."""
+        return socket.gethostname()
+
+    def set_host_name(self, name: str) -> None:
+        """Set the running kernel's host name (until the next boot)."""
+        try:
+            socket.sethostname(name)
+        except OSError as err:
+            raise AnnexError(f"the host name cannot be set to {name} ({err.strerror}): run as root") from err
+
+    def which(self, command: str) -> Optional[str]:
+        """Where a command is installed, looked up on the fixed path that ``run`` uses."""
+        return shutil.which(command, path=COMMAND_PATH)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        timeout_s: float,
+        environ: Optional[Mapping[str, str]] = None,
+        text_input: str = "",
+        inherit: Sequence["MemoryFile"] = (),
+    ) -> Completed:
+        """Run a command to its end, whatever its exit status; it sees no environment but what is given."""
+        env = {"PATH": COMMAND_PATH, "LANG": "C", "LC_ALL": "C", **(environ or {})}
+        try:
+            done = subprocess.run(
+                list(argv),
+                env=env,
+                input=text_input.encode(),
+                capture_output=True,
+                timeout=timeout_s,
+                pass_fds=tuple(file.handle for file in inherit),
+                check=False,
+                cwd="/",
+            )
+        except OSError as err:
+            raise CommandUnavailable(f"{argv[0]} cannot be run ({err.strerror}): is it installed?") from err
+        except subprocess.TimeoutExpired as err:
+            raise CommandTimedOut(f"{argv[0]} did not end within {timeout_s:g} s") from err
+        return Completed(tuple(argv), done.returncode, *(_text(stream) for stream in (done.stdout, done.stderr)))
+
+    def launch(self, argv: Sequence[str], environ: Mapping[str, str], timeout_s: float) -> Completed:
+        """Start a daemon that puts itself into the background, with no descriptor of ours kept open.
+
+        Its output goes to a file, not a pipe: a pipe would be held open by the daemon for ever.
+        """
+        with tempfile.TemporaryFile() as output:
+            env = {"PATH": COMMAND_PATH, "LANG": "C", **environ}
+            try:
+                code = subprocess.run(
+                    list(argv),
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    timeout=timeout_s,
+                    check=False,
+                    cwd="/",
+                ).returncode
+            except OSError as err:
+                raise CommandUnavailable(f"{argv[0]} cannot be run ({err.strerror}): is it installed?") from err
+            except subprocess.TimeoutExpired as err:
+                raise CommandFailed(f"{argv[0]} did not go into the background within {timeout_s:g} s") from err
+            output.seek(0)
+            return Completed(tuple(argv), code, "", _text(output.read()))
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock that lets only one annex-agent change this machine at a time."""
+        lock = self._real(f"{STATE_DIR}/lock")
+        lock.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        with lock.open("a+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AnnexError(
+                    "another annex-agent is at work on this machine: see annex-agent status, try again when it is done"
+                ) from None
+            yield
+
+    def _real(self, path: str) -> Path:
+        """Where ``path`` really is; a symbolic link must not lead out of the root."""
+        real = self.root / path.lstrip("/")
+        if not self.is_live:
+            inside, parent = self.root.resolve(), real.parent.resolve()
+            if inside != parent and inside not in parent.parents:
+                raise AnnexError(f"{path} leads out of {self.root} ({parent}): a symbolic link there must be relative")
+        return real
+
+
+@contextlib.contextmanager
+def memory_file(text: str) -> Iterator[MemoryFile]:
+    """A text that a command can read at a path, although nothing is written to any disk."""
+    handle = os.memfd_create("annex-agent")
+    try:
+        with os.fdopen(os.dup(handle), "wb") as file:
+            file.write(text.encode("utf-8"))
+        yield MemoryFile(handle, f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+
+
+def _text(stream: bytes) -> str:
+    return stream.decode("utf-8", "replace")
+
+
+def _temporary(path: Path) -> Path:
+    # One fixed name: what a crash leaves is overwritten by the next run. HTCondor skips names with a leading dot.
+    return path.with_name(f".{path.name}.annex-agent-new")
+
+
+def _replace(path: Path, content: bytes, mode: int, owner: Tuple[int, int]) -> None:
+    temporary = _temporary(path)
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(str(temporary), flags, 0o600), "wb") as file:
+        file.write(content)
+        os.fchown(file.fileno(), *owner)
+        os.fchmod(file.fileno(), mode)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(str(path.parent), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,190 @@
+"""What HTCondor on this worker must be told, and why: pure decisions, no text layout.
+
+Knob names and their meaning: HTCondor manual, "Configuration Macros"; the Cloud* attributes carry
+the names of HTCondor's own ``feature:CommonCloudAttributesAWS``.
+"""
+
+from dataclasses import dataclass
+from typing import Iterator, List, Optional, Tuple
+
+from . import grammar
+from .errors import ConfigError
+from .model import Facts, Knob
+from .settings import network_name_fields
+
+# Two minutes is EC2's notice. What a job may use of it leaves time to notice the notice, and to go.
+SPOT_VACATE_S = 100
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some knobs and the reason why they are there."""
+
+    why: str
+    knobs: Tuple[Knob, ...]
+
+
+def worker_blocks(facts: Facts) -> Tuple[Block, ...]:
+    """Every block of the worker's configuration, in order; the owner's own knobs come last."""
+    blocks: List[Optional[Block]] = [
+        _pool(facts),
+        _daemons(),
+        _public_address(facts),
+        _private_network(facts),
+        _cloud_attributes(facts),
+        _start_up(),
+        _updates(),
+        _spot(facts),
+        _last_word(facts),
+    ]
+    return tuple(block for block in blocks if block is not None)
+
+
+def advertised_public(facts: Facts) -> Optional[grammar.Address]:
+    """The public address to advertise; None where the worker stays behind its private one."""
+    public = facts.instance.public_ipv4
+    if facts.settings.advertise == "public" and public is None:
+        raise ConfigError(
+            [
+                "network.advertise: public, but EC2 gives this instance no public address: associate one, "
+                "or use advertise: auto"
+            ]
+        )
+    return None if facts.settings.advertise == "private" else public
+
+
+def worker_host_name(facts: Facts) -> Optional[str]:
+    """The host name to set, or None to keep the present one."""
+    wanted, instance = facts.settings.hostname, facts.instance
+    by_choice = {"public": instance.public_hostname or instance.local_hostname, "private": instance.local_hostname}
+    return None if wanted == "keep" else by_choice.get(wanted, wanted)
+
+
+def notes(facts: Facts) -> Iterator[str]:
+    """What an administrator should know about these decisions, one sentence each."""
+    instance, settings = facts.instance, facts.settings
+    if instance.public_ipv4 is None:
+        yield (
+            "EC2 gives this instance no public address (public-ipv4 is absent): TCP_FORWARDING_HOST is left out, and "
+            f"daemons outside reach it at {instance.local_ipv4} or, through CCB, over the collector"
+        )
+    if settings.hostname == "public" and instance.public_hostname is None:
+        name = instance.local_hostname
+        yield (
+            "EC2 gives this instance no public host name (is DNS host names enabled for the VPC?): "
+            + (f"the private one, {name}, is used" if name else "the present host name is kept")
+        )
+    if settings.hostname == "private" and instance.local_hostname is None:
+        yield "EC2 gives this instance no private host name: the present host name is kept"
+
+
+def _pool(facts: Facts) -> Optional[Block]:
+    managers = facts.settings.central_manager
+    if not managers:
+        return None  # the owner's own knobs name it, in words that only HTCondor can expand
+    return Block(
+        "The pool: its central manager.",
+        (Knob("CONDOR_HOST", grammar.collector_host(managers[0])), Knob("COLLECTOR_HOST", ", ".join(managers))),
+    )
+
+
+def _daemons() -> Block:
+    return Block("An execute node runs these and nothing else.", (Knob("DAEMON_LIST", "MASTER, STARTD"),))
+
+
+def _public_address(facts: Facts) -> Block:
+    public = advertised_public(facts)
+    if public is not None:
+        return Block(
+            "No interface carries the public address, so daemons outside must be told of it.",
+            (Knob("TCP_FORWARDING_HOST", str(public)),),
+        )
+    knobs = [Knob("NETWORK_INTERFACE", str(facts.instance.local_ipv4))]
+    if facts.settings.advertise == "auto":
+        knobs.append(Knob("CCB_ADDRESS", "$(COLLECTOR_HOST)"))
+    return Block("There is no public address: the collector passes connections on (CCB).", tuple(knobs))
+
+
+def _private_network(facts: Facts) -> Block:
+    return Block(
+        "Daemons that give the same network name use the private address.",
+        (
+            Knob("PRIVATE_NETWORK_NAME", _network_name(facts)),
+            Knob("PRIVATE_NETWORK_INTERFACE", str(facts.instance.local_ipv4)),
+        ),
+    )
+
+
+def _network_name(facts: Facts) -> str:
+    template, instance = facts.settings.private_network_name, facts.instance
+    values = {
+        "availability_zone": instance.availability_zone,
+        "region": instance.region,
+        "vpc_id": instance.vpc_id,
+    }
+    missing = [name for name in network_name_fields(template) if not values[name]]
+    if missing:
+        raise ConfigError(
+            [
+                f"network.private_network_name uses {{{name}}}, but the metadata service gives no such value: "
+                "choose another name"
+                for name in missing
+            ]
+        )
+    return grammar.network_name(template.format(**values))
+
+
+def _cloud_attributes(facts: Facts) -> Block:
+    instance = facts.instance
+    strings = {
+        "CloudProvider": "AWS",
+        "CloudPlatform": "EC2",
+        "CloudRegion": instance.region,
+        "CloudZone": instance.availability_zone,
+        "CloudVMType": instance.instance_type,
+        "CloudInstanceID": instance.instance_id,
+        "CloudImage": instance.ami_id,
+        "AnnexName": facts.settings.annex,
+    }
+    knobs = [Knob(name, f'"{value}"') for name, value in strings.items() if value]
+    knobs += [Knob("CloudInterruptible", str(instance.is_spot)), Knob("IsAnnex", "True")]
+    names = " ".join(knob.name for knob in knobs)
+    return Block(
+        "What the machine is, for job requirements and for condor_status -constraint.",
+        (*knobs, Knob("MASTER_ATTRS", f"$(MASTER_ATTRS) {names}"), Knob("STARTD_ATTRS", f"$(STARTD_ATTRS) {names}")),
+    )
+
+
+def _start_up() -> Block:
+    return Block(
+        "Into the pool sooner: annex-agent runs the kernel tuning script beside the master, which would wait a second "
+        "for it; benchmarks would hold up a stop by ten seconds or more.",
+        (Knob("ENABLE_KERNEL_TUNING", "False"), Knob("RUNBENCHMARKS", "False")),
+    )
+
+
+def _updates() -> Block:
+    return Block(
+        "Workers that start together must not all report together; a package update must not restart daemons "
+        "under a job.",
+        (
+            Knob("UPDATE_INTERVAL", "$RANDOM_INTEGER(230, 370)"),
+            Knob("MASTER_UPDATE_INTERVAL", "$RANDOM_INTEGER(230, 370)"),
+            Knob("MASTER_NEW_BINARY_RESTART", "NEVER"),
+        ),
+    )
+
+
+def _spot(facts: Facts) -> Optional[Block]:
+    if not facts.instance.is_spot:
+        return None
+    return Block(
+        "EC2 takes a spot instance back two minutes after its notice, and this is read when a job starts.",
+        (Knob("MachineMaxVacateTime", str(SPOT_VACATE_S)),),
+    )
+
+
+def _last_word(facts: Facts) -> Optional[Block]:
+    if not facts.settings.condor:
+        return None
+    return Block("Set by the pool's owner (user-data or config.yaml): the last word.", facts.settings.condor)

@@ -1,0 +1,159 @@
+"""The plan: which steps, in which order, with which content."""
+
+from dataclasses import replace
+from typing import List
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annex_agent.daemon_steps import ReadBack, StartDaemons, StopDaemons, WaitForSlot, WithdrawSlot
+from annex_agent.errors import AnnexError
+from annex_agent.grammar import knob_name, knob_value
+from annex_agent.htcondor import CONFIG_FILE
+from annex_agent.model import Condor, Facts, Host, Knob
+from annex_agent.plan import CLOUD_INIT_FILE, CONFIGURED, Goal, Plan, build_plan, build_stop_plan
+from annex_agent.steps import RemoveFile, SetHostName, WriteFile
+
+from .test_worker_config import FACTS, INSTANCE
+
+CONDOR = Condor(
+    "23.9.6", ("/var/log/condor",), "/var/log/condor/.startd_address", "/usr/libexec/condor/linux_kernel_tuning"
+)
+
+
+def names(plan: Plan) -> List[str]:
+    return [step.name for step in plan.steps]
+
+
+def file(plan: Plan, path: str) -> WriteFile:
+    (found,) = [step for step in plan.steps if isinstance(step, WriteFile) and step.path == path]
+    return found
+
+
+def test_a_start_configures_before_it_starts_anything() -> None:
+    assert names(build_plan(FACTS, Goal.START)) == [
+        "hostname-file",
+        "host-name",
+        "read-back",
+        "condor-config",
+        "configured",
+        "directories",
+        "daemons",
+        "slot",
+    ]
+
+
+def test_configure_is_the_same_without_daemons() -> None:
+    start, configure = build_plan(FACTS, Goal.START), build_plan(FACTS, Goal.CONFIGURE)
+    assert configure.steps == start.steps[: len(configure.steps)]
+    assert not [step for step in configure.steps if isinstance(step, (StartDaemons, WaitForSlot))]
+
+
+def test_the_same_facts_give_the_same_plan() -> None:
+    assert build_plan(FACTS, Goal.START) == build_plan(FACTS, Goal.START)
+
+
+def test_what_is_read_back_is_what_is_written_and_what_the_daemons_are_marked_with() -> None:
+    plan = build_plan(FACTS, Goal.START)
+    (read_back,) = [step for step in plan.steps if isinstance(step, ReadBack)]
+    (daemons,) = [step for step in plan.steps if isinstance(step, StartDaemons)]
+    assert read_back.text == file(plan, CONFIG_FILE).content
+    assert file(plan, CONFIGURED).content == f"{daemons.fingerprint}\n"
+
+
+def test_another_public_address_is_another_fingerprint() -> None:
+    other = replace(FACTS, instance=replace(INSTANCE, public_ipv4=None))
+    assert (
+        file(build_plan(FACTS, Goal.START), CONFIGURED).content
+        != file(build_plan(other, Goal.START), CONFIGURED).content
+    )
+
+
+def test_the_configuration_is_readable_by_all_and_holds_every_knob_once_on_its_own_line() -> None:
+    step = file(build_plan(FACTS, Goal.CONFIGURE), CONFIG_FILE)
+    assert step.mode == 0o644
+    lines = [line for line in step.content.splitlines() if line and not line.startswith("#")]
+    assert "TCP_FORWARDING_HOST = 67.202.60.66" in lines
+    assert len({line.partition(" = ")[0] for line in lines}) == len(lines)
+    assert step.content.endswith("\n")
+
+
+def test_the_host_name_is_kept_for_the_next_boot_and_from_cloud_init() -> None:
+    plan = build_plan(replace(FACTS, host=Host(has_cloud_init=True)), Goal.CONFIGURE)
+    assert file(plan, "/etc/hostname").content == "ec2-67-202-60-66.compute-1.amazonaws.com\n"
+    assert "preserve_hostname: true" in file(plan, CLOUD_INIT_FILE).content
+    assert SetHostName("ec2-67-202-60-66.compute-1.amazonaws.com") in plan.steps
+
+
+def test_a_kept_host_name_is_left_to_cloud_init() -> None:
+    settings = replace(FACTS.settings, hostname="keep")
+    plan = build_plan(replace(FACTS, settings=settings, host=Host(has_cloud_init=True)), Goal.CONFIGURE)
+    assert [step.path for step in plan.steps if isinstance(step, RemoveFile)] == [CLOUD_INIT_FILE]
+    assert "/etc/hostname" not in [getattr(step, "path", None) for step in plan.steps]
+
+
+def test_a_tree_that_is_being_prepared_does_not_rename_the_running_machine() -> None:
+    plan = build_plan(replace(FACTS, host=Host(is_live=False)), Goal.CONFIGURE)
+    assert not [step for step in plan.steps if isinstance(step, SetHostName)]
+    assert "hostname-file" in names(plan)
+
+
+def test_the_kernel_is_tuned_by_htcondors_script_where_the_image_wants_that() -> None:
+    plan = build_plan(replace(FACTS, host=Host(condor=CONDOR)), Goal.START)
+    (daemons,) = [step for step in plan.steps if isinstance(step, StartDaemons)]
+    assert "linux_kernel_tuning" in daemons.description
+
+
+def test_an_owner_who_decides_about_kernel_tuning_is_left_alone() -> None:
+    settings = replace(FACTS.settings, condor=(Knob("Enable_Kernel_Tuning", "True"),))
+    plan = build_plan(replace(FACTS, host=Host(condor=CONDOR), settings=settings), Goal.START)
+    (daemons,) = [step for step in plan.steps if isinstance(step, StartDaemons)]
+    assert "linux_kernel_tuning" not in daemons.description
+
+
+def test_a_stop_ends_the_daemons_and_then_looks_at_the_collector() -> None:
+    plan = build_stop_plan("i-10a64379", "graceful", 600)
+    assert [type(step) for step in plan.steps] == [StopDaemons, WithdrawSlot]
+    assert [type(step) for step in build_stop_plan(None, "fast", 60).steps] == [StopDaemons]
+
+
+@pytest.mark.parametrize(
+    ("mode", "rungs"),
+    [
+        ("peaceful", [("peaceful", 60), ("graceful", 30), ("fast", 30), ("kill", 10)]),
+        ("graceful", [("graceful", 60), ("fast", 30), ("kill", 10)]),
+        ("fast", [("fast", 60), ("kill", 10)]),
+    ],
+)
+def test_the_ladder_goes_down_from_the_mode(mode: str, rungs: object) -> None:
+    (stop, *_) = build_stop_plan(None, mode, 60).steps
+    assert isinstance(stop, StopDaemons)
+    assert [(rung.name, rung.wait_s) for rung in stop.rungs] == rungs
+
+
+def _knobs(pairs: "list[tuple[str, str]]") -> "tuple[Knob, ...]":
+    accepted = []
+    for name, value in pairs:
+        try:
+            accepted.append(Knob(knob_name(name), knob_value(value)))
+        except ValueError:
+            continue
+    return tuple(accepted)
+
+
+@given(pairs=st.lists(st.tuples(st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_.]{0,8}\Z"), st.text(max_size=30)), max_size=5))
+def test_no_accepted_knob_adds_a_line_to_the_configuration(pairs: "list[tuple[str, str]]") -> None:
+    knobs = _knobs(pairs)
+    facts: Facts = replace(FACTS, settings=replace(FACTS.settings, condor=knobs))
+    plain = file(build_plan(FACTS, Goal.CONFIGURE), CONFIG_FILE).content.splitlines()
+    text = file(build_plan(facts, Goal.CONFIGURE), CONFIG_FILE).content
+    added = text.split("\n")[len(plain) :]
+    assert [line for line in added if line and not line.startswith("#")] == [f"{k.name} = {k.value}" for k in knobs]
+
+
+def test_facts_that_exclude_the_settings_are_an_error_before_any_step() -> None:
+    settings = replace(FACTS.settings, advertise="public")
+    facts = replace(FACTS, settings=settings, instance=replace(INSTANCE, public_ipv4=None))
+    with pytest.raises(AnnexError):
+        build_plan(facts, Goal.START)

@@ -1,0 +1,150 @@
+"""What the worker is told: the wiki's example first, then what differs."""
+
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any, Dict
+
+import pytest
+
+from annex_agent.errors import ConfigError
+from annex_agent.model import Facts, Host, Instance, Knob, Settings
+from annex_agent.worker_config import notes, worker_blocks, worker_host_name
+
+INSTANCE = Instance(
+    instance_id="i-10a64379",
+    availability_zone="us-east-1c",
+    local_ipv4=ip_address("10.253.191.243"),
+    instance_type="m1.large",
+    ami_id="ami-2b5fba42",
+    region="us-east-1",
+    vpc_id="vpc-1a2b3c4d",
+    local_hostname="domU-12-31-38-01-B8-05.compute-1.internal",
+    public_ipv4=ip_address("67.202.60.66"),
+    public_hostname="ec2-67-202-60-66.compute-1.amazonaws.com",
+)
+SETTINGS = Settings(central_manager=("cm.example.org",))
+FACTS = Facts(INSTANCE, SETTINGS, Host())
+
+
+def knobs(facts: Facts) -> Dict[str, str]:
+    return {knob.name: knob.value for block in worker_blocks(facts) for knob in block.knobs}
+
+
+def with_settings(**changes: Any) -> Facts:
+    return replace(FACTS, settings=replace(SETTINGS, **changes))
+
+
+def with_instance(**changes: Any) -> Facts:
+    return replace(FACTS, instance=replace(INSTANCE, **changes))
+
+
+def test_the_wikis_worker() -> None:
+    seen = knobs(FACTS)
+    assert seen["COLLECTOR_HOST"] == "cm.example.org"
+    assert seen["CONDOR_HOST"] == "cm.example.org"
+    assert seen["TCP_FORWARDING_HOST"] == "67.202.60.66"
+    assert seen["PRIVATE_NETWORK_NAME"] == "amazon-ec2-us-east-1c"
+    assert seen["PRIVATE_NETWORK_INTERFACE"] == "10.253.191.243"
+    assert seen["DAEMON_LIST"] == "MASTER, STARTD"
+    assert "CCB_ADDRESS" not in seen
+
+
+def test_the_ads_carry_htcondors_own_cloud_names() -> None:
+    seen = knobs(with_settings(annex="my-annex"))
+    names = seen["STARTD_ATTRS"].split()
+    assert names[0] == "$(STARTD_ATTRS)"
+    assert seen["MASTER_ATTRS"].split()[1:] == names[1:]
+    assert {name: seen[name] for name in names[1:]} == {
+        "CloudProvider": '"AWS"',
+        "CloudPlatform": '"EC2"',
+        "CloudRegion": '"us-east-1"',
+        "CloudZone": '"us-east-1c"',
+        "CloudVMType": '"m1.large"',
+        "CloudInstanceID": '"i-10a64379"',
+        "CloudImage": '"ami-2b5fba42"',
+        "CloudInterruptible": "False",
+        "AnnexName": '"my-annex"',
+        "IsAnnex": "True",
+    }
+
+
+def test_what_a_look_alike_does_not_know_is_left_out_of_the_ads() -> None:
+    seen = knobs(with_instance(region=None, instance_type=None, ami_id=None))
+    for name in ("CloudRegion", "CloudVMType", "CloudImage", "AnnexName"):
+        assert name not in seen
+        assert name not in seen["STARTD_ATTRS"].split()
+
+
+def test_without_a_public_address_nothing_is_forwarded_and_the_collector_passes_connections_on() -> None:
+    facts = with_instance(public_ipv4=None, public_hostname=None)
+    seen = knobs(facts)
+    assert "TCP_FORWARDING_HOST" not in seen
+    assert seen["CCB_ADDRESS"] == "$(COLLECTOR_HOST)"
+    assert seen["NETWORK_INTERFACE"] == "10.253.191.243"
+    assert any("TCP_FORWARDING_HOST is left out" in note for note in notes(facts))
+
+
+def test_a_private_worker_hides_its_public_address() -> None:
+    seen = knobs(with_settings(advertise="private"))
+    assert "TCP_FORWARDING_HOST" not in seen
+    assert "CCB_ADDRESS" not in seen
+
+
+def test_advertise_public_without_a_public_address_is_an_error() -> None:
+    facts = replace(with_settings(advertise="public"), instance=replace(INSTANCE, public_ipv4=None))
+    with pytest.raises(ConfigError, match="advertise"):
+        worker_blocks(facts)
+
+
+def test_several_central_managers() -> None:
+    seen = knobs(with_settings(central_manager=("cm1:9620", "cm2")))
+    assert seen["COLLECTOR_HOST"] == "cm1:9620, cm2"
+    assert seen["CONDOR_HOST"] == "cm1"
+
+
+def test_a_spot_instance_bounds_its_jobs_vacate_time_below_the_notice() -> None:
+    seen = knobs(with_instance(life_cycle="spot"))
+    assert seen["CloudInterruptible"] == "True"
+    assert int(seen["MachineMaxVacateTime"]) < 120
+    assert "MachineMaxVacateTime" not in knobs(FACTS)
+
+
+def test_the_private_network_name_may_be_the_vpcs() -> None:
+    assert knobs(with_settings(private_network_name="{region}.{vpc_id}"))["PRIVATE_NETWORK_NAME"] == (
+        "us-east-1.vpc-1a2b3c4d"
+    )
+
+
+def test_a_private_network_name_of_something_unknown_is_an_error() -> None:
+    facts = replace(with_settings(private_network_name="{vpc_id}"), instance=replace(INSTANCE, vpc_id=None))
+    with pytest.raises(ConfigError, match="vpc_id"):
+        worker_blocks(facts)
+
+
+def test_the_owners_knobs_have_the_last_word() -> None:
+    facts = with_settings(condor=(Knob("RUNBENCHMARKS", "True"), Knob("X", "1")))
+    assert worker_blocks(facts)[-1].knobs == facts.settings.condor
+    assert knobs(facts)["RUNBENCHMARKS"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("hostname", "expected"),
+    [
+        ("public", "ec2-67-202-60-66.compute-1.amazonaws.com"),
+        ("private", "domU-12-31-38-01-B8-05.compute-1.internal"),
+        ("keep", None),
+        ("worker-1.example.org", "worker-1.example.org"),
+    ],
+)
+def test_host_names(hostname: str, expected: str) -> None:
+    assert worker_host_name(with_settings(hostname=hostname)) == expected
+
+
+def test_without_a_public_host_name_the_private_one_is_used_and_that_is_said() -> None:
+    facts = with_instance(public_hostname=None)
+    assert worker_host_name(facts) == INSTANCE.local_hostname
+    assert any("public host name" in note for note in notes(facts))
+
+
+def test_nothing_is_noted_where_all_is_as_usual() -> None:
+    assert list(notes(FACTS)) == []
