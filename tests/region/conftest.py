@@ -1,0 +1,27 @@
+"""Fixtures for tests that need real HTCondor in a region of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from .machine import Machine
+from .prerequisites import PrerequisiteError, prerequisites
+from .region import Region
+
+
+@pytest.fixture(scope="session")
+def region() -> Iterator[Region]:
+    """One region for the whole session: it takes some seconds to make."""
+    try:
+        prerequisites()
+    except PrerequisiteError as err:
+        pytest.skip(str(err))
+    with Region() as made:
+        yield made
+
+
+@pytest.fixture
+def worker(region: Region) -> Machine:
+    """A new instance that has not run anything yet, annex-agent installed, with the wiki's addresses."""
+    region.reset_worker()
+    return region.worker

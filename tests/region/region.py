@@ -1,0 +1,146 @@
+"""The whole region, made and removed."""
+
+import shutil
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Optional
+
+from . import agent, image
+from .imds import Imds
+from .jobs import Jobs
+from .machine import Machine
+from .network import Network
+from .pool import Pool
+from .prerequisites import prerequisites
+from .sweep import prefix, sweep
+from .topology import CM, COLLECTOR_PORT, HOSTS, NEIGHBOUR, PUBLIC, SUBMIT, WORKER, hosts_file
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Region:
+    """``with Region() as region:`` gives a running site and a worker on which no daemon runs yet.
+
+    One per process, in the main thread.  Whatever ends the process, short of SIGKILL, removes everything;
+    after SIGKILL the next region does.
+    """
+
+    network: Network
+    cm: Machine
+    submit: Machine
+    worker: Machine
+    neighbour: Machine
+    pool: Pool
+    jobs: Jobs
+    imds: Imds
+
+    def __enter__(self) -> "Region":
+        prerequisites()
+        sweep(image.runs())
+        with ExitStack() as stack:
+            stack.callback(_restore_signals, {number: signal.getsignal(number) for number in _ENDINGS})
+            for number in _ENDINGS:
+                if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:  # nohup stays nohup
+                    signal.signal(number, _end)
+            self._make(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        _ignore_endings()
+        self._stack.close()
+
+    def reset_worker(self) -> None:
+        """A new instance from the same image, at the same addresses, in a pool that has not seen it."""
+        self.worker.kill()
+        self.worker.restore()
+        self.associate(PUBLIC)
+        self.network.allow([COLLECTOR_PORT])
+        self.imds.reset()
+        self.pool.forget()
+        self.worker.start()
+
+    def associate(self, public: Optional[str]) -> None:
+        """Give the worker another public address, or none: NAT, name service and metadata agree, as in EC2."""
+        if public is None:
+            self.network.disassociate()
+        else:
+            self.network.associate(public)
+        for host in HOSTS:
+            self.machine(host.name).set_hosts(hosts_file(host.segment, public))
+        self.imds.associate(public)
+
+    def machine(self, name: str) -> Machine:
+        """By the name that it has in ``topology``."""
+        return self._machines[name]
+
+    def _make(self, stack: ExitStack) -> None:
+        directory = image.runs() / prefix()
+        directory.mkdir(parents=True)
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        self._make_network(stack)
+        self._make_machines(directory, stack)
+        self._make_site()
+        self.imds = Imds(self.network.router, directory)
+        stack.callback(self.imds.stop)
+        self.imds.start()
+        self._prepare_worker()
+
+    def _make_network(self, stack: ExitStack) -> None:
+        self.network = Network(prefix())
+        stack.callback(self.network.remove)
+        self.network.create()
+        self.network.associate(PUBLIC)
+
+    def _make_machines(self, directory: Path, stack: ExitStack) -> None:
+        tree = image.tree(image.TRIXIE)
+        self._machines: dict[str, Machine] = {}
+        for host in HOSTS:
+            namespace = self.network.attach(host)
+            (directory / host.name).mkdir()
+            machine = Machine(
+                namespace,
+                tree=tree,
+                directory=directory / host.name,
+                hostname=host.hostname,
+                hosts=hosts_file(host.segment, PUBLIC),
+            )
+            stack.callback(machine.remove)
+            machine.start()
+            self._machines[host.name] = machine
+
+    def _make_site(self) -> None:
+        self.cm, self.submit = self.machine(CM.name), self.machine(SUBMIT.name)
+        self.worker, self.neighbour = self.machine(WORKER.name), self.machine(NEIGHBOUR.name)
+        self.pool = Pool(self.cm, self.submit, [self.worker])
+        self.pool.start()
+        self.jobs = Jobs(self.submit, self.pool)
+        self.jobs.prepare()
+
+    def _prepare_worker(self) -> None:
+        """The image that ``reset_worker`` starts from."""
+        self.pool.enrol_worker(self.worker)
+        agent.install(self.worker)
+        self.worker.stop()
+        self.worker.save()
+        self.worker.start()
+
+
+def _end(number: int, frame: Optional[FrameType]) -> None:
+    """Unwind as Ctrl-C does; an impatient second one must not leave half of the region behind."""
+    _ignore_endings()
+    raise KeyboardInterrupt
+
+
+def _ignore_endings() -> None:
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _restore_signals(handlers: dict[signal.Signals, object]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # type: ignore[arg-type]
