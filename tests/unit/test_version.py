@@ -1,0 +1,29 @@
+"""Every file that names the version names the same one."""
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import annex_agent
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# File: the line that names it. Of CHANGELOG.md the newest release counts, not what is still unreleased.
+NAMED_IN = {
+    "setup.cfg": r"^version = (\S+)$",
+    "agent/__init__.py": r'^__version__ = "(\S+)"$',
+    "CHANGELOG.md": r"^## \[(\d[^\]]*)\]",
+}
+
+
+@pytest.mark.parametrize("file", NAMED_IN)
+def test_the_version_is_the_same_everywhere(file: str) -> None:
+    found = re.search(NAMED_IN[file], (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, f"{file} has no line like {NAMED_IN[file]}"
+    assert found.group(1) == annex_agent.__version__
+
+
+def test_the_installed_package_has_it_too() -> None:
+    assert version("annex-agent") == annex_agent.__version__
