@@ -4,8 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Iterator
 
-from . import profile
-from .emulator import Emulator
+from .emulator import Emulator, profile
 from .errors import ConfigError, UsageError
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from annex_agent import profile
+from annex_agent.emulator import profile
 from annex_agent.emulator import TOKEN_HEADER, TTL_HEADER, Emulator
 from annex_agent.errors import UsageError
 

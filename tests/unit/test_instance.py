@@ -10,7 +10,7 @@ import pytest
 from annex_agent.emulator import Emulator
 from annex_agent.errors import MetadataError
 from annex_agent.imds import Access, Imds, Reading, read_instance
-from annex_agent.profile import Fault, bundled
+from annex_agent.emulator.profile import Fault, bundled
 
 REMOVED = {"instance-identity": None}
 

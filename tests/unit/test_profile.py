@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annex_agent import profile
+from annex_agent.emulator import profile
 
 
 def problems_of(text):
