@@ -3,7 +3,6 @@
 import time
 from typing import Callable
 
-from .errors import AnnexError
 from .machine import Machine
 from .plan import Plan
 from .progress import Outcome, Progress
@@ -17,8 +16,9 @@ def apply(plan: Plan, machine: Machine, progress: Progress, clock: Callable[[], 
         progress.begins(step)
         try:
             outcome = _carry_out(step, machine, progress)
-        except (AnnexError, KeyboardInterrupt) as err:
-            progress.ends(Outcome(step, "failed", str(err) or "interrupted", clock() - began))
+        except BaseException as err:  # Ctrl-C and our own defects end a step, too
+            words = "interrupted" if isinstance(err, KeyboardInterrupt) else str(err) or type(err).__name__
+            progress.ends(Outcome(step, "failed", words, clock() - began))
             raise
         progress.ends(Outcome(step, *outcome, clock() - began))
 

@@ -1,6 +1,7 @@
 """The command line: options, wiring, and the one place where errors become exit codes."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -42,10 +43,15 @@ commands:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(argv, namespace=commands.Options())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal or a pipe that knows only ASCII must not end us
+            stream.reconfigure(errors="backslashreplace")
     logs.set_up(options.log_format, options.verbosity)
     signal.signal(signal.SIGTERM, _terminated)
+    code = 0
     try:
-        return _COMMANDS[options.command](options)
+        code = _COMMANDS[options.command](options)
+        sys.stdout.flush()
     except ConfigError as err:
         for problem in err.problems:
             logs.LOG.error("%s", problem)
@@ -58,7 +64,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our answer has seen enough (annex-agent --dry-run | head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return code
 
 
 def _terminated(number: int, frame: Optional[FrameType]) -> NoReturn:  # noqa: ARG001

@@ -12,14 +12,13 @@ from . import grammar
 from . import status as status_module
 from .apply import apply
 from .errors import AnnexError, UsageError
-from .gather import IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather
+from .gather import IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config
 from .logs import LOG
 from .machine import Machine, local_machine
 from .model import Settings
 from .plan import Goal, Plan, build_plan, build_stop_plan
 from .preview import show_facts, show_plan
 from .progress import LiveView, LogLines, Outcome, Progress, Several
-from .settings import CONFIG_FILE, from_yaml
 from .system import System
 
 
@@ -70,6 +69,7 @@ def stop(options: Options) -> int:
 
 def status(options: Options) -> int:
     """What was done, and how things are; 3 when the daemons do not run."""
+    options.root = options.root.resolve()
     answer = status_module.current(local_machine(System(options.root)))
     print(json.dumps(answer, indent=1) if options.json else status_module.as_text(answer))
     return 0 if answer["running"] else 3
@@ -225,11 +225,15 @@ def _stop_settings(options: Options, machine: Machine) -> Tuple[str, float]:
 
 
 def _config_fields(options: Options, machine: Machine) -> Mapping[str, Any]:
-    path = str(options.config.resolve()) if options.config else CONFIG_FILE
-    file = machine.system.read_file(path)
-    source = from_yaml(path, file.content.decode("utf-8", "replace") if file else "")
+    try:
+        source = read_config(machine, options.config)
+    except UsageError:
+        raise
+    except AnnexError as err:
+        LOG.warning("%s (the defaults are used)", err)
+        return {}
     for problem in source.problems:
-        LOG.warning("%s: %s (its default is used)", path, problem)
+        LOG.warning("%s: %s (its default is used)", source.name, problem)
     return source.fields
 
 

@@ -2,12 +2,12 @@
 
 import time
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 from . import pool
 from .daemons import FINGERPRINT, Rung
 from .errors import AnnexError, CommandError, CommandFailed, DaemonError
-from .htcondor import Setting
+from .htcondor import Setting, Slot
 from .machine import Machine
 from .model import Knob
 from .steps import Change, Tell
@@ -33,13 +33,11 @@ class ReadBack:
         return f"read the configuration back through condor_config_val ({len(self.knobs)} knobs)"
 
     def pending(self, machine: Machine) -> Optional[Change]:
-        if not machine.htcondor.is_installed:
-            return Change("not possible here: HTCondor is not installed")
         overruled = self._overruled(machine)
         return Change("\n".join(overruled)) if overruled else None
 
     def perform(self, machine: Machine, tell: Tell) -> str:
-        for sentence in self._overruled(machine) if machine.htcondor.is_installed else ():
+        for sentence in self._overruled(machine):
             tell(sentence)
         return "read back"
 
@@ -140,22 +138,32 @@ class WaitForSlot:
     description: str = "wait until the collector lists this machine's slot"
 
     def pending(self, machine: Machine) -> Optional[Change]:
-        if not machine.htcondor.is_installed:
-            return Change(f"at most {self.deadline_s:g} s")
         try:
             listed = pool.listed_slots(machine, self.instance_id, self.startd_address_file)
+            stale = pool.stale_slots(machine, self.instance_id, listed)
         except AnnexError as err:
             return Change(f"at most {self.deadline_s:g} s; now {err}")
+        if stale:
+            return Change(f"it still lists {_names(stale)}, of an earlier life of this instance: have it forgotten")
         return None if listed else Change(f"at most {self.deadline_s:g} s; it lists none now")
 
-    def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        slots = self._wait(machine)
+        stale = pool.stale_slots(machine, self.instance_id, slots)
+        if stale:
+            # An earlier life ended without a word to the collector, or lost its address and with it the connection.
+            machine.htcondor.withdraw(pool.stale_constraint(self.instance_id, slots))
+            tell(f"had the collector forget {_names(stale)}, of an earlier life of this instance")
+        return f"in the pool as {_names(slots)}"
+
+    def _wait(self, machine: Machine) -> Tuple[Slot, ...]:
         deadline = time.monotonic() + self.deadline_s
         pause_s, trouble = _FIRST_PAUSE_S, "it lists no slot of this instance"
         while time.monotonic() < deadline:
             try:
                 slots = pool.listed_slots(machine, self.instance_id, self.startd_address_file)
                 if slots:
-                    return f"in the pool as {', '.join(slot.name for slot in slots)}"
+                    return slots
             except CommandFailed as err:
                 trouble = str(err)
             if machine.daemons.master() is None:
@@ -201,7 +209,7 @@ class WithdrawSlot:
             slots = machine.htcondor.slots(self.constraint)
         except AnnexError as err:
             return Change(str(err))
-        return Change(f"it lists {', '.join(slot.name for slot in slots)}") if slots else None
+        return Change(f"it lists {_names(slots)}") if slots else None
 
     def perform(self, machine: Machine, tell: Tell) -> str:
         try:
@@ -226,3 +234,7 @@ class WithdrawSlot:
                 return False
             time.sleep(0.1)
         return True
+
+
+def _names(slots: Sequence[Slot]) -> str:
+    return ", ".join(slot.name for slot in slots)

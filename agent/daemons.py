@@ -108,7 +108,7 @@ class Daemons:
         for rung in rungs:
             if not self._signal(rung, everything, by_tool, tell):
                 continue
-            everything = self._wait(everything, rung.wait_s)
+            everything = self._wait(everything, rung)
             if not everything:
                 return rung.name
             tell(f"{rung.name} shutdown: {_listed(everything)} still there after {rung.wait_s:g} s")
@@ -133,16 +133,16 @@ class Daemons:
             return True
         # A kill takes every process of the tree; the other signals go to the top, and HTCondor passes them on.
         kill = rung.number == signal.SIGKILL
-        for process in [*everything, *self._runaways()] if kill else self._tops(everything):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(rung.number)
+        _send(rung.number, [*everything, *self._runaways()] if kill else self._tops(everything))
         return True
 
-    def _wait(self, known: Iterable[psutil.Process], wait_s: float) -> List[psutil.Process]:
+    def _wait(self, known: Iterable[psutil.Process], rung: Rung) -> List[psutil.Process]:
         """What is still there when nothing is, or when the time is up: known processes and any new daemon's."""
-        deadline = time.monotonic() + wait_s
+        deadline = time.monotonic() + rung.wait_s
         left = _alive({*known, *self._everything()})
         while left and time.monotonic() < deadline:
+            if rung.number == signal.SIGKILL:
+                _send(rung.number, left)  # what was just being started when the others were killed
             time.sleep(_POLL_S)
             left = _alive({*left, *self._everything()})
         return left
@@ -183,6 +183,12 @@ class Daemons:
             parent = process.parent()
             return parent is not None and parent.name() == MASTER
         return False
+
+
+def _send(number: signal.Signals, processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def _alive(processes: Iterable[psutil.Process]) -> List[psutil.Process]:

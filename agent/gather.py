@@ -43,7 +43,7 @@ class Wanted:
 
 def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gathered:
     """Everything that a plan needs, or one error that names all that is wrong."""
-    config = _config(machine, wanted.config)
+    config = read_config(machine, wanted.config)
     reading = _read_metadata(config, wanted, environ)
     user_data = parse(_read(wanted.user_data) if wanted.user_data else reading.user_data)
     merged = merge([config, user_data.source])
@@ -72,7 +72,8 @@ def _read_metadata(config: Source, wanted: Wanted, environ: Mapping[str, str]) -
         raise
 
 
-def _config(machine: Machine, path: Optional[Path]) -> Source:
+def read_config(machine: Machine, path: Optional[Path]) -> Source:
+    """The settings that are baked into the image, or those at ``path``."""
     if path is not None:
         content: Optional[bytes] = _read(path)
         name = str(path)

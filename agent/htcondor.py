@@ -87,7 +87,10 @@ class HTCondor:
         done = self._run("condor_status", "-constraint", constraint, "-json", "-attributes", ",".join(_SLOT_ATTRIBUTES))
         if done.code:
             raise CommandFailed(f"the collector gave no answer: {_first_sentence(done.stderr)}")
-        return tuple(_slot(ad) for ad in json.loads(done.stdout or "[]"))
+        try:
+            return tuple(_slot(ad) for ad in json.loads(done.stdout.strip() or "[]"))
+        except (ValueError, AttributeError) as err:
+            raise CommandFailed(f"condor_status gave no list of slots ({done.stdout[:60]!r})") from err
 
     def withdraw(self, constraint: str) -> None:
         """Ask the collector to forget the machine's startd and master ads at once."""

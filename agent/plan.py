@@ -11,7 +11,7 @@ from typing import List, Optional, Tuple
 from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, StopDaemons, WaitForSlot, WithdrawSlot
 from .daemons import ladder
 from .htcondor import CONFIG_FILE
-from .model import Condor, Facts
+from .model import Condor, Facts, Knob
 from .pool import instance_constraint
 from .render import render
 from .steps import RemoveFile, SetHostName, Step, WriteFile
@@ -46,13 +46,13 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
     fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
     steps: List[Step] = [
         *_host_name_steps(facts),
-        ReadBack(text, tuple(knob for block in blocks for knob in block.knobs)),
+        *_read_back(facts, text, tuple(knob for block in blocks for knob in block.knobs)),
         WriteFile("condor-config", CONFIG_FILE, text, 0o644, "HTCondor's configuration"),
         WriteFile("configured", CONFIGURED, f"{fingerprint}\n", 0o644, "the mark that HTCondor may start"),
     ]
     if goal is Goal.START:
         steps += _daemon_steps(facts, fingerprint)
-    return Plan(tuple(steps), tuple(notes(facts)))
+    return Plan(tuple(steps), (*notes(facts), *_limits(facts)))
 
 
 def build_stop_plan(instance_id: Optional[str], mode: str, timeout_s: float) -> Plan:
@@ -61,6 +61,16 @@ def build_stop_plan(instance_id: Optional[str], mode: str, timeout_s: float) -> 
     if instance_id:
         steps.append(WithdrawSlot(instance_constraint(instance_id)))
     return Plan(tuple(steps))
+
+
+def _read_back(facts: Facts, text: str, knobs: Tuple[Knob, ...]) -> List[Step]:
+    return [ReadBack(text, knobs)] if facts.host.condor else []
+
+
+def _limits(facts: Facts) -> List[str]:
+    if facts.host.condor or not facts.host.is_live:
+        return []
+    return ["HTCondor is not installed here: it cannot read the configuration back, and its directories are unknown"]
 
 
 def _host_name_steps(facts: Facts) -> List[Step]:
@@ -85,7 +95,7 @@ def _daemon_steps(facts: Facts, fingerprint: str) -> List[Step]:
     condor = facts.host.condor or Condor("not installed")
     rungs = ladder(facts.settings.stop_mode, facts.settings.stop_timeout_s)
     return [
-        MakeDirectories(condor.directories),
+        *([MakeDirectories(condor.directories)] if condor.directories else []),
         StartDaemons(fingerprint, rungs, _tuning_script(facts)),
         WaitForSlot(facts.instance.instance_id, condor.startd_address_file, SLOT_DEADLINE_S),
     ]

@@ -1,9 +1,9 @@
 """This machine as its pool sees it: the slots that the collector lists for the startd that runs here."""
 
 import re
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
-from .daemons import MASTER, STARTD
+from .daemons import STARTD
 from .errors import AnnexError
 from .grammar import quoted
 from .htcondor import Slot
@@ -31,20 +31,28 @@ def listed_slots(machine: Machine, instance_id: str, startd_address_file: str) -
     )
 
 
+def stale_slots(machine: Machine, instance_id: str, current: Sequence[Slot]) -> Tuple[Slot, ...]:
+    """What the collector lists of an earlier life of this instance, under a host name that it has no more."""
+    return machine.htcondor.slots(stale_constraint(instance_id, current)) if current else ()
+
+
+def stale_constraint(instance_id: str, current: Sequence[Slot]) -> str:
+    """The ads of this instance but for those of the machine that the ``current`` slots belong to."""
+    return f'{instance_constraint(instance_id)} && Machine =!= "{current[0].machine}"'
+
+
 def complaints(machine: Machine) -> str:
-    """The last thing that the daemons' logs complain of, as the end of a sentence."""
-    knobs = machine.htcondor.settings(["STARTD_LOG", "MASTER_LOG"])
+    """The last thing that the daemons' logs complain of, as the end of a sentence; empty if they cannot be found."""
+    try:
+        knobs = machine.htcondor.settings(["STARTD_LOG", "MASTER_LOG"])
+    except AnnexError:
+        return ""
     for name in ("STARTD_LOG", "MASTER_LOG"):
         setting = knobs.get(name)
         line = _last_complaint(machine, setting.value) if setting else None
         if line:
             return f"; {setting.value if setting else name} says: {line}"
     return f"; see {knobs['MASTER_LOG'].value}" if "MASTER_LOG" in knobs else ""
-
-
-def is_running(machine: Machine) -> bool:
-    """Whether the daemons of an execute node run here."""
-    return {MASTER, STARTD} <= {daemon.name for daemon in machine.daemons.running()}
 
 
 def _startd_address(machine: Machine, path: str) -> Optional[str]:

@@ -22,10 +22,7 @@ def serve(name_or_file: str, address: str, port: int, list_profiles: bool) -> in
         return 0
     path = Path(name_or_file)
     watch = path if name_or_file not in profile.bundled_names() else None
-    try:
-        emulator = Emulator(_profile(name_or_file), (address, port), watch)
-    except OSError as err:
-        raise UsageError(f"{address} port {port} cannot be listened at ({err.strerror}): try --port 0") from err
+    emulator = Emulator(_profile(name_or_file), (address, port), watch)
     with emulator, contextlib.suppress(KeyboardInterrupt):
         print(_how_to_use(emulator.url), flush=True)
         emulator.wait()
@@ -33,15 +30,16 @@ def serve(name_or_file: str, address: str, port: int, list_profiles: bool) -> in
 
 
 def _profile(name_or_file: str) -> profile.Profile:
+    known = profile.bundled_names()
+    if name_or_file in known:
+        return profile.bundled(name_or_file)
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise UsageError(f"there is no profile {name_or_file}: give a file, or one of {', '.join(known)}")
     try:
-        if name_or_file in profile.bundled_names():
-            return profile.bundled(name_or_file)
-        return profile.load(Path(name_or_file))
+        return profile.load(path)
     except profile.ProfileError as err:
         raise ConfigError([f"{name_or_file}: {problem}" for problem in err.problems]) from err
-    except OSError as err:
-        known = ", ".join(profile.bundled_names())
-        raise UsageError(f"{name_or_file} cannot be read ({err.strerror}): give a file, or one of {known}") from err
 
 
 def _how_to_use(url: str) -> str:

@@ -11,6 +11,7 @@ import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from . import pool
+from .daemons import MASTER, STARTD
 from .errors import AnnexError
 from .machine import Machine
 from .progress import Outcome
@@ -78,9 +79,10 @@ def read_runs(system: System) -> List[Dict[str, Any]]:
 def current(machine: Machine) -> Dict[str, Any]:
     """The record with the daemons and the slots as they are now, ready for JSON."""
     runs = read_runs(machine.system)
+    running = machine.daemons.running() if machine.system.is_live else ()
     answer: Dict[str, Any] = {
-        "running": pool.is_running(machine),
-        "daemons": [{"name": daemon.name, "pid": daemon.pid} for daemon in machine.daemons.running()],
+        "running": {MASTER, STARTD} <= {daemon.name for daemon in running},
+        "daemons": [{"name": daemon.name, "pid": daemon.pid} for daemon in running],
         "slots": [],
         "runs": runs,
     }

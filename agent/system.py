@@ -86,7 +86,7 @@ class System:
         """Put ``content`` at ``path`` whole or not at all, with ``mode`` and our owner."""
         real = self._real(path)
         try:
-            real.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            _make_directories(real.parent)
             _replace(real, content, mode, self.owner)
         except OSError as err:
             raise AnnexError(
@@ -95,8 +95,11 @@ class System:
 
     def remove_file(self, path: str) -> None:
         """Remove ``path`` if it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            self._real(path).unlink()
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self._real(path).unlink()
+        except OSError as err:
+            raise AnnexError(f"{path} cannot be removed ({err.strerror}): look at what stands there") from err
 
     def is_directory(self, path: str) -> bool:
         """Whether there is a directory at ``path``."""
@@ -187,15 +190,19 @@ class System:
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the lock that lets only one annex-agent change this machine at a time."""
-        lock = self._real(f"{STATE_DIR}/lock")
-        lock.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        with lock.open("a+", encoding="ascii") as file:
+        path = f"{STATE_DIR}/lock"
+        lock = self._real(path)
+        with contextlib.ExitStack() as stack:
             try:
+                _make_directories(lock.parent)
+                file = stack.enter_context(lock.open("a+", encoding="ascii"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise AnnexError(
                     "another annex-agent is at work on this machine: see annex-agent status, try again when it is done"
                 ) from None
+            except OSError as err:
+                raise AnnexError(f"{path} cannot be made ({err.strerror}): run as root, or mend what is there") from err
             yield
 
     def _real(self, path: str) -> Path:
@@ -222,6 +229,13 @@ def memory_file(text: str) -> Iterator[MemoryFile]:
 
 def _text(stream: bytes) -> str:
     return stream.decode("utf-8", "replace")
+
+
+def _make_directories(path: Path) -> None:
+    """Make what is missing down to ``path``, open to all readers whatever the umask is."""
+    for missing in reversed([parent for parent in (path, *path.parents) if not parent.exists()]):
+        missing.mkdir(exist_ok=True)
+        missing.chmod(0o755)
 
 
 def _temporary(path: Path) -> Path:

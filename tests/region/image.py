@@ -18,6 +18,14 @@ from .sweep import prefix, sweep
 
 _RUNTIME = ("python3", "python3-requests", "python3-jinja2", "python3-psutil", "python3-tenacity", "python3-yaml")
 
+# What the packages leave otherwise.  /etc/hosts knows every name there is, and an unknown one is refused at once,
+# as EC2's name servers do.  With "hosts: files dns" and no server to ask, the answer would be "try again later",
+# which HTCondor does for minutes: that is how a test can make an outage.
+_FILES = {
+    "etc/resolv.conf": "",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\ngshadow: files\nhosts: files\n",
+}
+
 
 @dataclass(frozen=True)
 class Image:
@@ -29,7 +37,7 @@ class Image:
     @property
     def key(self) -> str:
         """Changes with the content that is asked for."""
-        digest = hashlib.sha256(" ".join((self.suite, *sorted(self.packages))).encode())
+        digest = hashlib.sha256(repr((self.suite, sorted(self.packages), _FILES)).encode())
         return f"{self.suite}-{digest.hexdigest()[:12]}"
 
 
@@ -104,8 +112,8 @@ def _build(image: Image, finished: Path) -> None:
         # In a mount namespace of its own: what it mounts in the tree must not be there when the tree is removed.
         bootstrap = ["unshare", "--mount", "mmdebstrap", "--variant=minbase", include, image.suite, str(root)]
         _run_to_its_end(bootstrap)
-        # mmdebstrap copies the host's; a machine in the region has no name server and says so quickly.
-        (root / "etc/resolv.conf").write_text("", encoding="ascii")
+        for name, text in _FILES.items():
+            (root / name).write_text(text, encoding="ascii")
         root.rename(finished)
 
 

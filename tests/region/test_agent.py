@@ -384,11 +384,14 @@ SHORT_DEADLINE = (
 
 
 def test_a_collector_that_cannot_be_reached_is_told_within_the_deadline(region: Region, worker: Machine) -> None:
-    region.imds.update({"user-data": "198.51.100.77"})
+    region.imds.update({"user-data": f"{CM.hostname}:9619"})  # nothing listens there
     done = worker.run(["python3", "-c", SHORT_DEADLINE], check=False, timeout=120)
     assert done.returncode == 7, done.stdout + done.stderr
     assert "does not list this machine" in done.stderr
-    worker.run(["annex-agent", "stop", "--mode", "fast"], timeout=120)
+    assert "Failed to connect" in done.stderr
+    said = agent(worker, "stop")
+    assert "a slot that is still listed goes with its ad's lifetime" in said
+    assert condor_processes(worker) == {}
 
 
 def test_a_worker_that_the_pool_does_not_trust_is_told_what_the_logs_say(region: Region, worker: Machine) -> None:
