@@ -31,7 +31,7 @@ def _settings(gathered: Gathered) -> Iterator[str]:
     settings = gathered.facts.settings
     for key in KEYS:
         value = getattr(settings, key.field)
-        shown = ", ".join(value) if isinstance(value, tuple) else value
+        shown = ", ".join(value) if isinstance(value, tuple) else f"{value} s" if isinstance(value, int) else value
         if shown:
             yield f"  {key.path:<29} {shown}  ({gathered.origins.get(key.field, 'default')})"
     if settings.condor:
