@@ -152,8 +152,11 @@ class WaitForSlot:
         stale = pool.stale_slots(machine, self.instance_id, slots)
         if stale:
             # An earlier life ended without a word to the collector, or lost its address and with it the connection.
-            machine.htcondor.withdraw(pool.stale_constraint(self.instance_id, slots))
-            tell(f"had the collector forget {_names(stale)}, of an earlier life of this instance")
+            try:
+                machine.htcondor.withdraw(pool.stale_constraint(self.instance_id, slots))
+                tell(f"had the collector forget {_names(stale)}, of an earlier life of this instance")
+            except CommandFailed as err:
+                tell(f"the collector still lists {_names(stale)}, of an earlier life of this instance: {err}")
         return f"in the pool as {_names(slots)}"
 
     def _wait(self, machine: Machine) -> Tuple[Slot, ...]:

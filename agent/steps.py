@@ -7,7 +7,7 @@ step knows whether it is a dry run.
 
 import difflib
 from dataclasses import dataclass
-from typing import Callable, Optional, Protocol
+from typing import Callable, List, Optional, Protocol
 
 from .machine import Machine
 from .system import FileState
@@ -78,10 +78,9 @@ class WriteFile:
         return [f"changed {what}" for what, same in pairs if not same]
 
     def _diff(self, found: Optional[FileState]) -> str:
-        before = found.content.decode("utf-8", "replace").splitlines() if found else []
+        before = _lines(found.content.decode("utf-8", "replace")) if found else []
         old_name = self.path if found else "/dev/null"
-        lines = difflib.unified_diff(before, self.content.splitlines(), old_name, self.path, lineterm="")
-        return "\n".join(lines)
+        return "\n".join(difflib.unified_diff(before, _lines(self.content), old_name, self.path, lineterm=""))
 
 
 @dataclass(frozen=True)
@@ -122,3 +121,9 @@ class SetHostName:
     def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
         machine.system.set_host_name(self.host_name)
         return f"the host name is {self.host_name}"
+
+
+def _lines(text: str) -> List[str]:
+    """Lines for a diff: what cannot be seen is escaped, and a missing last line feed is said."""
+    lines = ["".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in line) for line in text.split("\n")]
+    return lines[:-1] if lines[-1] == "" else [*lines[:-1], f"{lines[-1]} (no line feed)"]

@@ -69,6 +69,8 @@ class System:
     def read_file(self, path: str) -> Optional[FileState]:
         """The file at ``path``, or None where there is none."""
         real = self._real(path)
+        if not self.is_live and self.root.resolve() not in real.resolve().parents:
+            return None  # a link to another machine's file, this one's: not what the tree holds
         try:
             with real.open("rb") as file:
                 info = os.fstat(file.fileno())

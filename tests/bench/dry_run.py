@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Iterator, List
 
 from annex_agent.emulator import Emulator
+from annex_agent.emulator.profile import bundled
 from annex_agent.imds import Access, Imds, read_instance
 from annex_agent.imds.client import TTL_HEADER
-from annex_agent.emulator.profile import bundled
 
 from .measure import Row, by_turns
 

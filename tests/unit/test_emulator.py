@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from annex_agent.emulator import profile
-from annex_agent.emulator import TOKEN_HEADER, TTL_HEADER, Emulator
+from annex_agent.emulator import TOKEN_HEADER, TTL_HEADER, Emulator, profile
 from annex_agent.errors import UsageError
 
 FOREVER_S = 3600  # a delay that no test waits for

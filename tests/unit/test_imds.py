@@ -8,10 +8,10 @@ import pytest
 import responses
 
 from annex_agent.emulator import Emulator
+from annex_agent.emulator.profile import Fault, Profile, Service, bundled
 from annex_agent.errors import MetadataError
 from annex_agent.imds import Access, Imds
 from annex_agent.imds.access import IPV4_ENDPOINT, IPV6_ENDPOINT
-from annex_agent.emulator.profile import Fault, Profile, Service, bundled
 
 ID = "latest/meta-data/instance-id"
 

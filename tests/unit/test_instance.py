@@ -8,9 +8,9 @@ from typing import Any, Iterator, Optional
 import pytest
 
 from annex_agent.emulator import Emulator
+from annex_agent.emulator.profile import Fault, bundled
 from annex_agent.errors import MetadataError
 from annex_agent.imds import Access, Imds, Reading, read_instance
-from annex_agent.emulator.profile import Fault, bundled
 
 REMOVED = {"instance-identity": None}
 

@@ -81,7 +81,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(checkout: Path,
     expected = {f"{PACKAGES[folder]}/{file}" for folder in PACKAGES for file in files_below(checkout / folder)}
     assert {name for name in names if not name.startswith(about)} == expected
     assert {"annex_agent/py.typed", "annex_agent/templates/condor/60-annex-agent.config.j2"} <= expected
-    assert any(name.startswith("annex_agent/profiles/") for name in expected)
+    assert any(name.startswith("annex_agent/emulator/profiles/") for name in expected)
     assert any(name.startswith(about) and name.endswith("LICENSE") for name in names)
 
 
@@ -128,7 +128,7 @@ def assert_works(python: Path, code_is_in: Path) -> None:
     assert run([str(python.with_name("annex-agent")), "--version"], elsewhere) == f"annex-agent {__version__}\n"
     shown = run([str(python.with_name("annex-agent")), "--dry-run", "--simulate"], elsewhere)
     assert "# Written by annex-agent for instance" in shown, "the text of templates/condor/60-annex-agent.config.j2"
-    assert "COLLECTOR_HOST = cm.example.org" in shown, "the user-data of agent/profiles/wiki.yaml"
+    assert "COLLECTOR_HOST = cm.example.org" in shown, "the user-data of agent/emulator/profiles/wiki.yaml"
 
 
 def test_the_wheel_works(fresh: Path, wheel: Path) -> None:

@@ -15,11 +15,13 @@ from annex_agent.model import Condor, Facts, Host, Knob
 from annex_agent.plan import CLOUD_INIT_FILE, CONFIGURED, Goal, Plan, build_plan, build_stop_plan
 from annex_agent.steps import RemoveFile, SetHostName, WriteFile
 
-from .test_worker_config import FACTS, INSTANCE
+from .test_worker_config import FACTS as BARE
+from .test_worker_config import INSTANCE
 
 CONDOR = Condor(
     "23.9.6", ("/var/log/condor",), "/var/log/condor/.startd_address", "/usr/libexec/condor/linux_kernel_tuning"
 )
+FACTS = replace(BARE, host=Host(condor=CONDOR))
 
 
 def names(plan: Plan) -> List[str]:
@@ -80,7 +82,7 @@ def test_the_configuration_is_readable_by_all_and_holds_every_knob_once_on_its_o
 
 
 def test_the_host_name_is_kept_for_the_next_boot_and_from_cloud_init() -> None:
-    plan = build_plan(replace(FACTS, host=Host(has_cloud_init=True)), Goal.CONFIGURE)
+    plan = build_plan(replace(FACTS, host=Host(has_cloud_init=True, condor=CONDOR)), Goal.CONFIGURE)
     assert file(plan, "/etc/hostname").content == "ec2-67-202-60-66.compute-1.amazonaws.com\n"
     assert "preserve_hostname: true" in file(plan, CLOUD_INIT_FILE).content
     assert SetHostName("ec2-67-202-60-66.compute-1.amazonaws.com") in plan.steps
@@ -88,7 +90,7 @@ def test_the_host_name_is_kept_for_the_next_boot_and_from_cloud_init() -> None:
 
 def test_a_kept_host_name_is_left_to_cloud_init() -> None:
     settings = replace(FACTS.settings, hostname="keep")
-    plan = build_plan(replace(FACTS, settings=settings, host=Host(has_cloud_init=True)), Goal.CONFIGURE)
+    plan = build_plan(replace(FACTS, settings=settings, host=Host(has_cloud_init=True, condor=CONDOR)), Goal.CONFIGURE)
     assert [step.path for step in plan.steps if isinstance(step, RemoveFile)] == [CLOUD_INIT_FILE]
     assert "/etc/hostname" not in [getattr(step, "path", None) for step in plan.steps]
 
@@ -97,6 +99,14 @@ def test_a_tree_that_is_being_prepared_does_not_rename_the_running_machine() -> 
     plan = build_plan(replace(FACTS, host=Host(is_live=False)), Goal.CONFIGURE)
     assert not [step for step in plan.steps if isinstance(step, SetHostName)]
     assert "hostname-file" in names(plan)
+
+
+def test_where_htcondor_is_missing_nothing_can_be_read_back_and_that_is_said() -> None:
+    plan = build_plan(BARE, Goal.START)
+    assert "read-back" not in names(plan)
+    assert any("cannot read the configuration back" in note for note in plan.notes)
+    tree = build_plan(replace(BARE, host=Host(is_live=False)), Goal.CONFIGURE)
+    assert tree.notes == ()
 
 
 def test_the_kernel_is_tuned_by_htcondors_script_where_the_image_wants_that() -> None:

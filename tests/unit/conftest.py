@@ -1,0 +1,245 @@
+"""Builders for several modules: facts, a tree below tmp_path, a tree that passes for the running machine, steps."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from dataclasses import fields, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import pytest
+from hypothesis import settings
+
+from annex_agent.daemons import Daemon, Daemons, Master
+from annex_agent.htcondor import HTCondor
+from annex_agent.logs import LOG
+from annex_agent.machine import Machine
+from annex_agent.model import Facts, Host, Instance, Settings
+from annex_agent.steps import Change, Tell
+from annex_agent.system import Completed, MemoryFile, System
+
+# A machine under load is no fault of the code's: no example is timed.
+settings.register_profile("unit", deadline=None)
+settings.load_profile("unit")
+
+PYTHON = sys.executable
+
+WIKI = Facts(
+    Instance(
+        instance_id="i-10a64379",
+        availability_zone="us-east-1c",
+        local_ipv4=ip_address("10.253.191.243"),
+        instance_type="m1.large",
+        ami_id="ami-2b5fba42",
+        region="us-east-1",
+        vpc_id="vpc-1a2b3c4d",
+        local_hostname="domU-12-31-38-01-B8-05.compute-1.internal",
+        public_ipv4=ip_address("67.202.60.66"),
+        public_hostname="ec2-67-202-60-66.compute-1.amazonaws.com",
+    ),
+    Settings(central_manager=("cm.example.org",)),
+    Host(),
+)
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds; another process or thread is about to bring it about."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def started(argv: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    """A process that talks in text, and that a failing assertion does not wait for."""
+    with subprocess.Popen(argv, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class LiveTree(System):
+    """A tree that passes for the running machine: ``is_live``, with commands of its own and a host name of its own."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.commands = root / "commands"
+        self.commands.mkdir(parents=True)
+        self.patience_s = 30.0  # at most; less where a test wants a tool to hang
+        self.ran: List[Tuple[str, ...]] = []
+        self.named = "ip-10-253-191-243"
+
+    @property
+    def is_live(self) -> bool:
+        return True
+
+    @property
+    def owner(self) -> Tuple[int, int]:
+        return (os.geteuid(), os.getegid())
+
+    def command(self, name: str, script: str, interpreter: str = "/bin/sh") -> Path:
+        """Install a command."""
+        path = self.commands / name
+        path.write_text(f"#!{interpreter}\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    def configured(self, **knobs: str) -> None:
+        """Install a ``condor_config_val`` that answers with these knobs, in the words of the real one."""
+        answer = "".join(
+            f"{name} = {value}\n # at: /etc/condor/x, line 1\n # raw: {value}\n" for name, value in knobs.items()
+        )
+        self.command("condor_config_val", f"cat <<'END'\n# Configuration from machine: vm\n\n{answer}END")
+
+    def holds(self, path: str, text: str = "", mode: int = 0o644) -> Path:
+        """Put a file into the tree, as something other than annex-agent would."""
+        real = self.root / path.lstrip("/")
+        real.parent.mkdir(parents=True, exist_ok=True)
+        real.write_text(text)
+        real.chmod(mode)
+        return real
+
+    def which(self, command: str) -> Optional[str]:
+        path = self.commands / command
+        return str(path) if path.exists() else None
+
+    def run(
+        self,
+        argv: Sequence[str],
+        timeout_s: float,
+        environ: Optional[Mapping[str, str]] = None,
+        text_input: str = "",
+        inherit: Sequence[MemoryFile] = (),
+    ) -> Completed:
+        self.ran.append(tuple(argv))
+        return super().run(self._here(argv), min(timeout_s, self.patience_s), environ, text_input, inherit)
+
+    def launch(self, argv: Sequence[str], environ: Mapping[str, str], timeout_s: float) -> Completed:
+        self.ran.append(tuple(argv))
+        return super().launch(self._here(argv), environ, min(timeout_s, self.patience_s))
+
+    def host_name(self) -> str:
+        return self.named
+
+    def set_host_name(self, name: str) -> None:
+        self.named = name
+
+    def _here(self, argv: Sequence[str]) -> Tuple[str, ...]:
+        return (str(self.commands / argv[0].lstrip("/")), *argv[1:])
+
+
+class FixedDaemons(Daemons):
+    """Daemons that are said to run; none does."""
+
+    def __init__(self, *names: str, fingerprint: Optional[str] = "") -> None:
+        super().__init__(ours=lambda process: False)
+        self.names = names
+        self.fingerprint = fingerprint
+
+    def running(self) -> Tuple[Daemon, ...]:
+        return tuple(Daemon(100 + index, name) for index, name in enumerate(self.names))
+
+    def master(self) -> Optional[Master]:
+        return Master(100, self.fingerprint) if "condor_master" in self.names else None
+
+
+class Scripted:
+    """A step that does as it is told, and remembers what it was asked."""
+
+    def __init__(self, name: str, pending: object, perform: object, says: Sequence[str], asked: List[str]) -> None:
+        self.name = name
+        self.description = f"see to {name}"
+        self._pending, self._perform, self._says, self._asked = pending, perform, says, asked
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        self._asked.append(f"pending {self.name}")
+        if isinstance(self._pending, BaseException):
+            raise self._pending
+        return Change(str(self._pending)) if self._pending else None
+
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        self._asked.append(f"perform {self.name}")
+        for sentence in self._says:
+            tell(sentence)
+        if isinstance(self._perform, BaseException):
+            raise self._perform
+        return str(self._perform)
+
+
+class Steps:
+    """Makes scripted steps that share one memory of what they were asked."""
+
+    def __init__(self) -> None:
+        self.asked: List[str] = []
+
+    def __call__(
+        self, name: str, pending: object = "something to do", perform: object = "did it", says: Sequence[str] = ()
+    ) -> Scripted:
+        return Scripted(name, pending, perform, says, self.asked)
+
+
+@pytest.fixture
+def facts() -> Callable[..., Facts]:
+    """The wiki's instance and its settings; any field of Instance, Settings or Host can be given another value.
+
+    ``condor`` is the settings' knobs; the HTCondor of the host is ``installed``.
+    """
+
+    def build(**overrides: Any) -> Facts:
+        host = replace(WIKI.host, condor=overrides.pop("installed", None))
+        parts: Dict[str, Any] = {"instance": WIKI.instance, "settings": WIKI.settings, "host": host}
+        for place, part in parts.items():
+            own = {field.name: overrides.pop(field.name) for field in fields(part) if field.name in overrides}
+            parts[place] = replace(part, **own)
+        assert not overrides, f"no part of Facts has {', '.join(overrides)}"
+        return Facts(**parts)
+
+    return build
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> System:
+    """An empty tree, as for ``--root``."""
+    root = tmp_path / "tree"
+    root.mkdir()
+    return System(root)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> LiveTree:
+    """An empty tree that passes for the running machine."""
+    return LiveTree(tmp_path / "live")
+
+
+@pytest.fixture
+def machine(live: LiveTree) -> Machine:
+    """A machine on which no daemon runs."""
+    return Machine(live, HTCondor(live), FixedDaemons())
+
+
+@pytest.fixture
+def step() -> Steps:
+    """A maker of scripted steps."""
+    return Steps()
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    """``os.umask``, undone at the end."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.fixture
+def quiet_log() -> Iterator[None]:
+    """The log as it was, once a test has set it up for itself."""
+    before = (LOG.handlers[:], LOG.propagate, LOG.level)
+    yield
+    LOG.handlers[:], LOG.propagate = before[:2]
+    LOG.setLevel(before[2])
