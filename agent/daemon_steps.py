@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 from . import pool
-from .daemons import FINGERPRINT, Rung
+from .daemons import FINGERPRINT
 from .errors import AnnexError, CommandError, CommandFailed, DaemonError
 from .htcondor import Setting, Slot
+from .ladder import Rung
 from .machine import Machine
 from .model import Knob
 from .steps import Change, Tell

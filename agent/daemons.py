@@ -1,20 +1,16 @@
-"""HTCondor's processes on this machine: which there are, and the ladder that ends them.
-
-Signals (HTCondor manual, "Shutdown"): SIGTERM is graceful (jobs are told to leave and have their
-vacate time), SIGQUIT is fast (jobs are killed), SIGKILL leaves nobody to tell the collector.
-"""
+"""HTCondor's processes on this machine: which there are, and how the ladder ends them."""
 
 import contextlib
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import psutil
 
 from .errors import DaemonError
+from .ladder import Rung
 
 # The environment variable by which a running master shows which configuration it was started with: it lives and dies
 # with the process, so no crash of ours can leave it wrong.
@@ -26,50 +22,20 @@ _NAMES = frozenset({MASTER, STARTD, "condor_starter", "condor_procd", "condor_sh
 # HTCondor puts this into the environment of all that it starts, to find jobs that left their process tree.
 _ANCESTOR = "_CONDOR_ANCESTOR_"
 _POLL_S = 0.05
-_KILL_WAIT_S = 10.0
-_FAST_WAIT_S = 30.0
 
 
-@dataclass(frozen=True)
-class Daemon:
+class Daemon(NamedTuple):
     """One of HTCondor's processes."""
 
     pid: int
     name: str
 
 
-@dataclass(frozen=True)
-class Master:
+class Master(NamedTuple):
     """The running condor_master; ``fingerprint`` is None where this user may not see it."""
 
     pid: int
     fingerprint: Optional[str]
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One way to end the daemons, and how long it may take."""
-
-    name: str
-    number: Optional[signal.Signals]  # None: HTCondor's own tool, through the callable that stop() is given
-    wait_s: float
-
-
-def ladder(mode: str, timeout_s: float) -> Tuple[Rung, ...]:
-    """The rungs from ``mode`` (peaceful, graceful, fast) down; ``timeout_s`` is the first one's time."""
-    rungs = (
-        Rung("peaceful", None, timeout_s),
-        Rung("graceful", signal.SIGTERM, timeout_s),
-        Rung("fast", signal.SIGQUIT, _FAST_WAIT_S),
-        Rung("kill", signal.SIGKILL, _KILL_WAIT_S),
-    )
-    names = [rung.name for rung in rungs]
-    first, *others = rungs[names.index(mode) :]
-    if mode == "peaceful":  # its time was for the jobs; what follows is not given as long again
-        others = [
-            rung if rung.name != "graceful" else Rung("graceful", signal.SIGTERM, _FAST_WAIT_S) for rung in others
-        ]
-    return (Rung(first.name, first.number, timeout_s), *others)
 
 
 def _same_pid_namespace(process: psutil.Process) -> bool:
@@ -139,13 +105,17 @@ class Daemons:
     def _wait(self, known: Iterable[psutil.Process], rung: Rung) -> List[psutil.Process]:
         """What is still there when nothing is, or when the time is up: known processes and any new daemon's."""
         deadline = time.monotonic() + rung.wait_s
-        left = _alive({*known, *self._everything()})
+        left = self._still_there(known)
         while left and time.monotonic() < deadline:
             if rung.number == signal.SIGKILL:
                 _send(rung.number, left)  # what was just being started when the others were killed
             time.sleep(_POLL_S)
-            left = _alive({*left, *self._everything()})
+            left = self._still_there(left)
         return left
+
+    def _still_there(self, known: Iterable[psutil.Process]) -> List[psutil.Process]:
+        # Twice: a daemon that ends while the processes are being listed may leave a child that the list has missed.
+        return _alive({*known, *self._everything()}) or _alive(self._everything())
 
     def _everything(self) -> List[psutil.Process]:
         """All daemons and all that descends from them: starters' jobs, too."""
@@ -172,10 +142,11 @@ class Daemons:
 
     def _daemons(self) -> List[Tuple[psutil.Process, str]]:
         found = []
-        for process in psutil.process_iter(["name", "status"]):
-            name = process.info["name"] or ""
-            if name in _NAMES and process.info["status"] != psutil.STATUS_ZOMBIE and self._ours(process):
-                found.append((process, name))
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                name = process.name()
+                if name in _NAMES and process.status() != psutil.STATUS_ZOMBIE and self._ours(process):
+                    found.append((process, name))
         return found
 
     def _has_master_above(self, process: psutil.Process) -> bool:

@@ -4,9 +4,9 @@ Order: the image's config.yaml (it says how the metadata service may be read), t
 user-data.  Whatever is wrong in config.yaml and user-data is reported together.
 """
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Mapping, NamedTuple, Optional
 
 from .errors import ConfigError, MetadataError, UsageError
 from .host import read_host
@@ -21,8 +21,7 @@ IMDS_DEADLINE_DRY_S = 5.0  # for a person who waits for the answer
 _FILE_LIMIT = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Gathered:
+class Gathered(NamedTuple):
     """The facts, and where they were seen."""
 
     facts: Facts
@@ -32,8 +31,7 @@ class Gathered:
     notices: "tuple[str, ...]" = ()
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """Where to look, as the command line says."""
 
     config: Optional[Path] = None
@@ -44,12 +42,14 @@ class Wanted:
 def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gathered:
     """Everything that a plan needs, or one error that names all that is wrong."""
     config = read_config(machine, wanted.config)
-    reading = _read_metadata(config, wanted, environ)
-    user_data = parse(_read(wanted.user_data) if wanted.user_data else reading.user_data)
-    merged = merge([config, user_data.source])
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        host = beside.submit(read_host, machine)  # HTCondor's tools run while the metadata service answers
+        reading = _read_metadata(config, wanted, environ)
+        user_data = parse(_read(wanted.user_data) if wanted.user_data else reading.user_data)
+        merged = merge([config, user_data.source])
     version = "IMDSv1 only" if reading.speaks_v1_only else "IMDSv2"
     return Gathered(
-        Facts(reading.instance, merged.settings, read_host(machine)),
+        Facts(reading.instance, merged.settings, host.result()),
         merged.origins,
         f"{reading.endpoint}, {version}",
         user_data.kind,

@@ -6,9 +6,8 @@ file) and with a timeout (a macro that refers to itself is never done expanding)
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import AnnexError, CommandFailed, CommandTimedOut, ConfigError
 from .system import Completed, System, memory_file
@@ -22,16 +21,14 @@ _SLOT_ATTRIBUTES = ("Name", "Machine", "State", "Activity", "MyAddress", "CloudI
 _SOURCE_LINE = re.compile(r" # at: (?P<source>.*?)(?:, line (?P<line>\d+))?\Z")
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """A knob as HTCondor sees it: its expanded value, and the file and line that it comes from."""
 
     value: str
     source: str
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """A slot's ad in the collector."""
 
     name: str

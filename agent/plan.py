@@ -5,12 +5,11 @@ The file to read first: it shows what annex-agent does to a machine, in order.
 
 import enum
 import hashlib
-from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, StopDaemons, WaitForSlot, WithdrawSlot
-from .daemons import ladder
 from .htcondor import CONFIG_FILE
+from .ladder import ladder
 from .model import Condor, Facts, Knob
 from .pool import instance_constraint
 from .render import render
@@ -31,8 +30,7 @@ class Goal(enum.Enum):
     START = "start"
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Steps in their order, and what a reader should know about the decisions behind them."""
 
     steps: Tuple[Step, ...]
@@ -77,8 +75,8 @@ def _host_name_steps(facts: Facts) -> List[Step]:
     host_name = worker_host_name(facts)
     steps: List[Step] = []
     if host_name:
-        text = render("hostname.j2", host_name=host_name)
-        steps.append(WriteFile("hostname-file", "/etc/hostname", text, 0o644, "the host name at the next boot"))
+        text, purpose = f"{host_name}\n", "the host name at the next boot"
+        steps.append(WriteFile("hostname-file", "/etc/hostname", text, 0o644, purpose))
         if facts.host.is_live:
             steps.append(SetHostName(host_name))
     if not facts.host.has_cloud_init:

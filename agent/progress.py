@@ -4,8 +4,7 @@ import logging
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from typing import Optional, Protocol, Sequence, TextIO
+from typing import NamedTuple, Optional, Protocol, Sequence, TextIO
 
 from .logs import LOG
 from .steps import Step
@@ -15,8 +14,7 @@ _MARKS = {"done": "\033[32m✓\033[0m", "unchanged": "\033[2m=\033[0m", "failed"
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a step ended: ``result`` is done, unchanged or failed."""
 
     step: Step

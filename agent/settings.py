@@ -5,8 +5,9 @@ lays them over one another.  Nothing is applied while any source has a problem.
 """
 
 import string
-from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from . import grammar
 from .errors import ConfigError
@@ -17,18 +18,16 @@ WRAPPER = "annex_agent"
 _COLLECTOR_KNOBS = ("COLLECTOR_HOST", "CONDOR_HOST")
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One source's say: where it comes from, the fields of ``Settings`` it sets, its knobs, its problems."""
 
     name: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = MappingProxyType({})
     knobs: Tuple[Knob, ...] = ()
     problems: Tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """A row of the schema: the key's path, the field it sets, and how its value is read."""
 
     path: str
@@ -36,8 +35,7 @@ class Key:
     parse: Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
-class Merged:
+class Merged(NamedTuple):
     """The settings in force, and which source each field that is not a default came from."""
 
     settings: Settings
@@ -133,7 +131,7 @@ def _from_mapping(name: str, document: Mapping[Any, Any]) -> Source:
         except ValueError as err:
             problems.append(f"{path}: {err}")
     given = from_knobs(name, knobs, problems)
-    return replace(given, fields={**given.fields, **fields})
+    return given._replace(fields={**given.fields, **fields})
 
 
 def _leaves(document: Mapping[Any, Any], problems: List[str], prefix: str = "") -> Iterator[Tuple[str, Any]]:

@@ -7,7 +7,7 @@ step knows whether it is a dry run.
 
 import difflib
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Protocol
+from typing import Callable, List, NamedTuple, Optional, Protocol
 
 from .machine import Machine
 from .system import FileState
@@ -15,8 +15,7 @@ from .system import FileState
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """What a step would do: in a phrase, and where there is more to see, in detail."""
 
     summary: str

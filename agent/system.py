@@ -13,9 +13,8 @@ import socket
 import stat
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import AnnexError, CommandFailed, CommandTimedOut, CommandUnavailable
 
@@ -23,8 +22,7 @@ COMMAND_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 STATE_DIR = "/run/annex-agent"
 
 
-@dataclass(frozen=True)
-class FileState:
+class FileState(NamedTuple):
     """A regular file as it is on disk; ``owner`` is (uid, gid)."""
 
     content: bytes
@@ -32,8 +30,7 @@ class FileState:
     owner: Tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Completed:
+class Completed(NamedTuple):
     """A command that ran to its end."""
 
     argv: Tuple[str, ...]
@@ -42,8 +39,7 @@ class Completed:
     stderr: str
 
 
-@dataclass(frozen=True)
-class MemoryFile:
+class MemoryFile(NamedTuple):
     """A file without a disk: ``path`` is valid in a command that inherits ``handle``."""
 
     handle: int

@@ -5,8 +5,7 @@ Read here: one or several host names (the central manager, as in 2008), and line
 """
 
 import re
-from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from . import grammar
 from .model import Knob
@@ -31,8 +30,7 @@ _OTHER_KINDS = (
 _OURS_INSIDE = re.compile(rf"^{WRAPPER}\s*:|[\"']{WRAPPER}[\"']\s*:|^#annex-agent\b|text/x-annex-agent", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class UserData:
+class UserData(NamedTuple):
     """What the user-data is, in words, and the settings it holds."""
 
     kind: str

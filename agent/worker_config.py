@@ -4,8 +4,7 @@ Knob names and their meaning: HTCondor manual, "Configuration Macros"; the Cloud
 the names of HTCondor's own ``feature:CommonCloudAttributesAWS``.
 """
 
-from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from . import grammar
 from .errors import ConfigError
@@ -16,8 +15,7 @@ from .settings import network_name_fields
 SPOT_VACATE_S = 100
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """Some knobs and the reason why they are there."""
 
     why: str

@@ -5,8 +5,7 @@ Source: EC2 user guide, "Use the Instance Metadata Service to access instance me
 
 import random
 import time
-from dataclasses import dataclass
-from typing import Callable, Dict, Mapping, Optional
+from typing import Callable, Dict, Mapping, NamedTuple, Optional
 
 import tenacity
 
@@ -24,8 +23,7 @@ _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 
 
-@dataclass(frozen=True)
-class _Token:
+class _Token(NamedTuple):
     text: str
     fresh_until: float
 

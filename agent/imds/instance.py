@@ -6,8 +6,7 @@ Key names: EC2 user guide, "Instance metadata categories".
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, TypeVar
 from urllib.parse import quote
 
 from .. import grammar
@@ -20,8 +19,7 @@ _META = "latest/meta-data/"
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """What one look at the metadata service gave."""
 
     instance: Instance

@@ -4,11 +4,11 @@ The only module that speaks HTTP.
 """
 
 import time
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Callable, Mapping
+from typing import Callable, Mapping, NamedTuple
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from ..errors import MetadataError
 from .access import Access
@@ -16,8 +16,7 @@ from .access import Access
 _CHUNK = 8192
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """A whole answer that may be final: any status but 429 and 5xx."""
 
     status: int
@@ -48,28 +47,23 @@ class Transport:
         self._access = access
         self._deadline = deadline
         self._clock = clock
-        self._session = requests.Session()
-        # Link-local by nature: a proxy would answer for another machine. This also ignores .netrc.
-        self._session.trust_env = False
+        # The adapter alone keeps the connection, and knows no proxies, redirects, cookies or .netrc: the service is
+        # link-local, and what a proxy answers would be another machine's.
+        self._adapter = HTTPAdapter()
         self.requests_made = 0
 
     def close(self) -> None:
         """Give the connections back."""
-        self._session.close()
+        self._adapter.close()
 
     def request(self, method: str, url: str, headers: Mapping[str, str], limit: int) -> Reply:
         """One answer of at most ``limit`` bytes; ``TransientError`` where there was none, or none to rely on."""
         self.requests_made += 1
         remaining = max(0.1, self._deadline - self._clock())
+        timeouts = (min(self._access.connect_timeout_s, remaining), min(self._access.read_timeout_s, remaining))
         try:
-            with self._session.request(
-                method,
-                url,
-                headers={"Accept-Encoding": "identity", **headers},
-                timeout=(min(self._access.connect_timeout_s, remaining), min(self._access.read_timeout_s, remaining)),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            prepared = requests.Request(method, url, {"Accept-Encoding": "identity", **headers}).prepare()
+            with self._adapter.send(prepared, stream=True, timeout=timeouts) as response:
                 reply = Reply(response.status_code, response.headers, self._body(url, response, limit))
         except requests.RequestException as err:
             raise _as_transient(url, err) from err

@@ -187,7 +187,7 @@ def test_daemons_that_hang_are_killed_and_their_slot_is_withdrawn(joined: Region
     joined.jobs.wait_for(cluster, RUNNING)
     worker.run(["pkill", "-STOP", "condor_"])
     driver = (
-        "import sys; from annex_agent import daemons, cli; daemons._FAST_WAIT_S = 1.0;"
+        "import sys; from annex_agent import ladder, cli; ladder._FAST_WAIT_S = 1.0;"
         "sys.exit(cli.main(['stop', '--timeout', '1s']))"
     )
     done = worker.run(["python3", "-c", driver], check=False)

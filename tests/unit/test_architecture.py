@@ -22,7 +22,7 @@ MODULES = {
 LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "__init__ errors grammar logs render emulator.profile emulator.watch",
+        "__init__ errors grammar ladder logs render emulator.profile emulator.watch",
         "model system daemons yaml_document imds.access emulator.content emulator.http",
         "settings htcondor imds.transport emulator.answers",
         "userdata worker_config machine imds.refusals emulator.server",
@@ -72,7 +72,7 @@ ONLY: Dict[str, Set[str]] = {
 PURE = ("plan", "worker_config", "model", "grammar", "settings", "userdata", "yaml_document", "render")
 ACTING = ("system", "daemons", "htcondor", "machine", "pool")
 # These functions of acting modules only compute.
-PURE_FUNCTIONS = {"daemons.ladder", "pool.instance_constraint"}
+PURE_FUNCTIONS = {"pool.instance_constraint"}
 
 WORDS_OF_DRY_RUN = {"commands", "cli"}
 

@@ -13,8 +13,9 @@ from typing import Any, Dict, Iterator, List
 import psutil
 import pytest
 
-from annex_agent.daemons import FINGERPRINT, Daemon, Daemons, Rung, _same_pid_namespace, ladder
+from annex_agent.daemons import FINGERPRINT, Daemon, Daemons, _same_pid_namespace
 from annex_agent.errors import DaemonError
+from annex_agent.ladder import Rung, ladder
 
 from .conftest import PYTHON, eventually, started
 

@@ -9,9 +9,9 @@ from typing import List, Tuple
 import pytest
 
 from annex_agent.daemon_steps import MakeDirectories, ReadBack, StartDaemons, StopDaemons, WaitForSlot, WithdrawSlot
-from annex_agent.daemons import Rung
 from annex_agent.errors import ConfigError, DaemonError
 from annex_agent.htcondor import CONFIG_FILE, HTCondor
+from annex_agent.ladder import Rung
 from annex_agent.machine import Machine
 from annex_agent.model import Knob
 from annex_agent.steps import RemoveFile, SetHostName, Step, WriteFile
