@@ -11,6 +11,7 @@ from typing import Callable, Dict, NoReturn, Optional, Sequence
 
 from . import __version__, commands, logs
 from .errors import AnnexError, ConfigError
+from .system import null_stream
 
 _EXIT_CODES = """\
 exit codes:
@@ -22,6 +23,7 @@ exit codes:
   5  invalid configuration: settings, user-data, or what HTCondor makes of them
   6  a secret could not be had
   7  the daemons did not come up or go down
+  130  interrupted (Ctrl-C, SIGTERM)
 """
 _COMMANDS: Dict[str, Callable[[commands.Options], int]] = {
     "start": commands.start,
@@ -29,6 +31,11 @@ _COMMANDS: Dict[str, Callable[[commands.Options], int]] = {
     "stop": commands.stop,
     "status": commands.status,
     "simulate": commands.simulate,
+}
+_OWN_OPTIONS = {
+    "stop": ("mode", "timeout"),
+    "status": ("json",),
+    "simulate": ("address", "port", "list-profiles"),
 }
 _COMMAND_HELP = """\
 commands:
@@ -42,7 +49,8 @@ commands:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command; returns the exit code."""
-    options = _parser().parse_args(argv, namespace=commands.Options())
+    options = _parsed(argv)
+    sys.stdout, sys.stderr = sys.stdout or null_stream(), sys.stderr or null_stream()  # closed by our caller (>&-)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal or a pipe that knows only ASCII must not end us
             stream.reconfigure(errors="backslashreplace")
@@ -65,6 +73,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except BrokenPipeError:  # the reader of our answer has seen enough (annex-agent --dry-run | head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def _parsed(argv: Optional[Sequence[str]]) -> commands.Options:
+    parser = _parser()
+    options = parser.parse_args(argv, namespace=commands.Options())
+    for command, names in _OWN_OPTIONS.items():
+        for name in names if options.command != command else ():
+            field = name.replace("-", "_")
+            if getattr(options, field) != parser.get_default(field):
+                parser.error(f"--{name} is an option of {command}")
+    return options
 
 
 def _terminated(number: int, frame: Optional[FrameType]) -> NoReturn:  # noqa: ARG001

@@ -129,7 +129,7 @@ def _recorded(options: Options, machine: Machine, instance_id: Optional[str], pl
 
 def _apply(options: Options, plan: Plan, machine: Machine, record: "status_module.Record") -> None:
     last = _LastWords()
-    apply(plan, machine, Several([record, last, _shown(options)]))
+    apply(plan, machine, Several([_shown(options), record, last]))
     print(last.words)
 
 
@@ -161,13 +161,14 @@ class _LastWords:
 
 @contextlib.contextmanager
 def _closing(record: "status_module.Record") -> Iterator[None]:
+    record.opens()
     try:
         yield
-    except AnnexError as err:
-        record.closes(str(err))
-        raise
     except KeyboardInterrupt:
         record.closes("interrupted")
+        raise
+    except BaseException as err:
+        record.closes(str(err) or type(err).__name__)
         raise
     record.closes()
 

@@ -85,6 +85,7 @@ class StartDaemons:
     fingerprint: str
     rungs: Tuple[Rung, ...]  # how to end a master that runs with another configuration
     tuning_script: Optional[str] = None  # HTCondor's kernel tuning, run beside the master's own start-up
+    startd_address_file: str = ""
     name: str = "daemons"
 
     @property
@@ -106,6 +107,8 @@ class StartDaemons:
         ended_by = machine.daemons.stop(self.rungs, machine.htcondor.off_peacefully, tell)
         if ended_by:
             tell(f"the daemons with the earlier configuration ended by {ended_by} shutdown")
+        if self.startd_address_file:  # an earlier life's must not be taken for the new startd's
+            machine.system.remove_file(self.startd_address_file)
         done = machine.system.launch(("condor_master",), {FINGERPRINT: self.fingerprint}, _LAUNCH_TIMEOUT_S)
         if done.code:
             raise DaemonError(

@@ -169,7 +169,7 @@ def _parsed(done: Completed) -> Dict[str, Setting]:
     """``-dump -expand -verbose``: a line NAME = value, then comment lines about it; names in upper case."""
     found: Dict[str, Setting] = {}
     name, value = "", ""
-    for line in done.stdout.splitlines():
+    for line in done.stdout.split("\n"):
         at = _SOURCE_LINE.match(line)
         if at and name:
             line_number = f", line {at.group('line')}" if at.group("line") else ""

@@ -6,7 +6,7 @@ of nothing else.
 """
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Tuple
+from typing import Mapping, NamedTuple, Optional, Tuple
 
 from .grammar import Address
 
@@ -34,8 +34,7 @@ class Instance:
         return self.life_cycle == "spot"
 
 
-@dataclass(frozen=True)
-class Knob:
+class Knob(NamedTuple):
     """One line ``NAME = value`` of HTCondor's configuration."""
 
     name: str
@@ -57,8 +56,7 @@ class Settings:
     condor: Tuple[Knob, ...] = ()  # the last word, in order
 
 
-@dataclass(frozen=True)
-class Condor:
+class Condor(NamedTuple):
     """The installed HTCondor, as the image has configured it."""
 
     version: str

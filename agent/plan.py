@@ -94,7 +94,7 @@ def _daemon_steps(facts: Facts, fingerprint: str) -> List[Step]:
     rungs = ladder(facts.settings.stop_mode, facts.settings.stop_timeout_s)
     return [
         *([MakeDirectories(condor.directories)] if condor.directories else []),
-        StartDaemons(fingerprint, rungs, _tuning_script(facts)),
+        StartDaemons(fingerprint, rungs, _tuning_script(facts), condor.startd_address_file),
         WaitForSlot(facts.instance.instance_id, condor.startd_address_file, SLOT_DEADLINE_S),
     ]
 

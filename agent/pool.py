@@ -47,11 +47,14 @@ def complaints(machine: Machine) -> str:
         knobs = machine.htcondor.settings(["STARTD_LOG", "MASTER_LOG"])
     except AnnexError:
         return ""
-    for name in ("STARTD_LOG", "MASTER_LOG"):
-        setting = knobs.get(name)
-        line = _last_complaint(machine, setting.value) if setting else None
+    found = []
+    for path in [setting.value for setting in knobs.values()]:
+        line = _last_complaint(machine, path)
         if line:
-            return f"; {setting.value if setting else name} says: {line}"
+            found.append((line, path))
+    if found:
+        line, path = max(found)  # HTCondor's lines begin with their time
+        return f"; {path} says: {quoted(line, limit=300)}"
     return f"; see {knobs['MASTER_LOG'].value}" if "MASTER_LOG" in knobs else ""
 
 
@@ -77,4 +80,4 @@ def _last_complaint(machine: Machine, path: str) -> Optional[str]:
         return None
     lines = file.content[-65536:].decode("utf-8", "replace").splitlines() if file else []
     found = [line for line in lines if _COMPLAINT.search(line)]
-    return quoted(found[-1], limit=300) if found else None
+    return found[-1] if found else None

@@ -1,6 +1,7 @@
 """Who is told of the steps while they are carried out: the log, a terminal, the record for ``status``."""
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -71,8 +72,8 @@ class LogLines:
 class LiveView:
     """For a person at a terminal: a mark and a duration for each step, running while the step runs."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
+    def __init__(self, stream: Optional[TextIO] = None) -> None:
+        self._stream = stream or sys.stderr
         self._ticker: Optional[threading.Thread] = None
         self._over = threading.Event()
 
@@ -96,7 +97,16 @@ class LiveView:
         frame = 0
         while not self._over.wait(_REFRESH_S):
             frame += 1
-            self._line(f"{_FRAMES[frame % len(_FRAMES)]} {words}  \033[2m{time.monotonic() - began:.1f} s\033[0m")
+            seconds = f"{time.monotonic() - began:.1f} s"
+            # Cut to the width: what wraps could not be overwritten.
+            shown = words[: max(10, self._width() - len(seconds) - 5)]
+            self._line(f"{_FRAMES[frame % len(_FRAMES)]} {shown}  \033[2m{seconds}\033[0m")
+
+    def _width(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
 
     def _line(self, text: str) -> None:
         self._stream.write(f"\r\033[K{text}")

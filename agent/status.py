@@ -37,6 +37,10 @@ class Record:
         earlier = read_runs(system)
         self._runs = [*earlier[:1], *earlier[1:][-_KEPT:], self._run]
 
+    def opens(self) -> None:
+        """The begin of the run: what comes first, waiting for the metadata service, may take minutes."""
+        self._write()
+
     def learned(self, instance_id: Optional[str], notes: Sequence[str]) -> None:
         """What the run is about, once that is known."""
         self._run.update(instance_id=instance_id, notes=list(notes))
@@ -79,6 +83,8 @@ def read_runs(system: System) -> List[Dict[str, Any]]:
 def current(machine: Machine) -> Dict[str, Any]:
     """The record with the daemons and the slots as they are now, ready for JSON."""
     runs = read_runs(machine.system)
+    if runs and runs[-1].get("state") == "running" and not machine.system.is_busy():
+        runs[-1].update(state="failed", error="it ended without a word: was it killed?")
     running = machine.daemons.running() if machine.system.is_live else ()
     answer: Dict[str, Any] = {
         "running": {MASTER, STARTD} <= {daemon.name for daemon in running},

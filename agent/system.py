@@ -9,12 +9,13 @@ import fcntl
 import os
 import pwd
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, TextIO, Tuple
 
 from .errors import AnnexError, CommandFailed, CommandTimedOut, CommandUnavailable
 
@@ -68,8 +69,11 @@ class System:
         if not self.is_live and self.root.resolve() not in real.resolve().parents:
             return None  # a link to another machine's file, this one's: not what the tree holds
         try:
-            with real.open("rb") as file:
+            # Without waiting: what stands there may be a FIFO that nobody writes to.
+            with open(os.open(real, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - of a descriptor
                 info = os.fstat(file.fileno())
+                if not stat.S_ISREG(info.st_mode):
+                    raise AnnexError(f"{path} is no regular file: look at what stands there, and remove it")
                 return FileState(file.read(), stat.S_IMODE(info.st_mode), (info.st_uid, info.st_gid))
         except FileNotFoundError:
             return None
@@ -110,7 +114,7 @@ class System:
             user = pwd.getpwnam(owner)
             # Through symbolic links whose target is still missing, too: /var/lock -> /run/lock in a fresh /run.
             real = Path(os.path.realpath(real))
-            real.mkdir(parents=True, exist_ok=True)
+            _make_directories(real)
             real.chmod(mode)
             os.chown(real, user.pw_uid, user.pw_gid)
         except (OSError, KeyError) as err:
@@ -144,21 +148,21 @@ class System:
         """Run a command to its end, whatever its exit status; it sees no environment but what is given."""
         env = {"PATH": COMMAND_PATH, "LANG": "C", "LC_ALL": "C", **(environ or {})}
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 list(argv),
                 env=env,
-                input=text_input.encode(),
-                capture_output=True,
-                timeout=timeout_s,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 pass_fds=tuple(file.handle for file in inherit),
-                check=False,
                 cwd="/",
+                start_new_session=True,  # so that what it starts can be ended with it
             )
         except OSError as err:
             raise CommandUnavailable(f"{argv[0]} cannot be run ({err.strerror}): is it installed?") from err
-        except subprocess.TimeoutExpired as err:
-            raise CommandTimedOut(f"{argv[0]} did not end within {timeout_s:g} s") from err
-        return Completed(tuple(argv), done.returncode, *(_text(stream) for stream in (done.stdout, done.stderr)))
+        with process:
+            stdout, stderr = _outputs(process, argv[0], text_input, timeout_s)
+        return Completed(tuple(argv), process.returncode, _text(stdout), _text(stderr))
 
     def launch(self, argv: Sequence[str], environ: Mapping[str, str], timeout_s: float) -> Completed:
         """Start a daemon that puts itself into the background, with no descriptor of ours kept open.
@@ -203,6 +207,17 @@ class System:
                 raise AnnexError(f"{path} cannot be made ({err.strerror}): run as root, or mend what is there") from err
             yield
 
+    def is_busy(self) -> bool:
+        """Whether another annex-agent is at work on this machine; False where this user may not see it."""
+        try:
+            with self._real(f"{STATE_DIR}/lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def _real(self, path: str) -> Path:
         """Where ``path`` really is; a symbolic link must not lead out of the root."""
         real = self.root / path.lstrip("/")
@@ -223,6 +238,23 @@ def memory_file(text: str) -> Iterator[MemoryFile]:
         yield MemoryFile(handle, f"/proc/self/fd/{handle}")
     finally:
         os.close(handle)
+
+
+def null_stream() -> TextIO:
+    """Somewhere to write that keeps nothing."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _outputs(process: "subprocess.Popen[bytes]", name: str, text_input: str, timeout_s: float) -> Tuple[bytes, bytes]:
+    try:
+        return process.communicate(text_input.encode(), timeout_s)
+    except BaseException as err:
+        # All of its session: a grandchild that keeps the pipe open would make us wait for ever.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if isinstance(err, subprocess.TimeoutExpired):
+            raise CommandTimedOut(f"{name} did not end within {timeout_s:g} s") from err
+        raise
 
 
 def _text(stream: bytes) -> str:

@@ -291,6 +291,10 @@ class TestWrongUsage:
             "--dry-run --simulate --config TREE",
             "--dry-run --simulate --profile no-such-profile",
             "stop --dry-run --config TREE/no-such-file",
+            "start --mode fast --dry-run --simulate",
+            "--timeout 90s --dry-run --simulate",
+            "stop --dry-run --json",
+            "status --root TREE --port 1",
         ],
     )
     def test_it_is_2_with_a_sentence(self, root: Path, capsys: "pytest.CaptureFixture[str]", arguments: str) -> None:
@@ -628,3 +632,12 @@ class TestHelp:
 
     def test_it_can_be_had_as_a_module(self, environ: Dict[str, str]) -> None:
         assert annex_agent(environ, "--version").stdout == f"annex-agent {__version__}\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_caller_who_has_closed_our_streams_gets_an_exit_code_all_the_same(
+    environ: Dict[str, str], closed: str
+) -> None:
+    shell = f"{' '.join(command('--dry-run', '--simulate'))} {closed}"
+    done = subprocess.run(["sh", "-c", shell], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)

@@ -171,3 +171,13 @@ class TestTheText:
     ) -> None:
         machine.system.write_file(status.PATH, json.dumps({"runs": [run]}).encode(), 0o644)
         assert as_text(current(machine))
+
+
+def test_a_run_that_was_killed_does_not_look_as_if_it_went_on(live: LiveTree) -> None:
+    machine = Machine(live, HTCondor(live), FixedDaemons())
+    Record(live, "start").opens()
+    with live.exclusive():
+        assert current(machine)["runs"][-1]["state"] == "running"
+    (run,) = current(machine)["runs"]
+    assert run["state"] == "failed"
+    assert "killed" in as_text(current(machine))

@@ -222,6 +222,14 @@ class TestStartDaemons:
         assert self.STEP.perform(machine, no_one) == "condor_master started"
         assert "ANNEX_AGENT_CONFIG=f1" in (tmp_path / "environment").read_text().split("\n")
 
+    def test_the_address_of_an_earlier_life_is_gone_before_the_master_starts(
+        self, machine: Machine, live: LiveTree
+    ) -> None:
+        address_file = live.holds("/var/log/condor/.startd_address", "<10.0.0.1:9618?sock=old>\n")
+        live.command("condor_master", f"test ! -e {address_file}")
+        step = StartDaemons("f1", RUNGS, startd_address_file="/var/log/condor/.startd_address")
+        assert step.perform(machine, no_one) == "condor_master started"
+
     def test_a_master_that_ends_at_once_is_an_error_with_its_words(self, machine: Machine, live: LiveTree) -> None:
         live.configured(MASTER_LOG="/var/log/condor/MasterLog")
         live.command("condor_master", "echo 'no log directory' >&2; exit 4")

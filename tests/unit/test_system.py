@@ -15,10 +15,10 @@ from typing import Callable, ContextManager, Iterator
 import psutil
 import pytest
 
-from annex_agent.errors import AnnexError, CommandFailed, CommandUnavailable
+from annex_agent.errors import AnnexError, CommandFailed, CommandTimedOut, CommandUnavailable
 from annex_agent.system import COMMAND_PATH, System, memory_file
 
-from .conftest import PYTHON, started
+from .conftest import PYTHON, eventually, started
 
 FILE = "/etc/condor/config.d/60-annex-agent.config"
 IS_ROOT = os.geteuid() == 0
@@ -524,3 +524,26 @@ except AnnexError as err:
         (tree.root / "run").write_text("in the way")
         with pytest.raises(AnnexError, match="/run/annex-agent"), tree.exclusive():
             pass
+
+
+def test_a_fifo_is_no_file_to_read_and_does_not_make_us_wait(tmp_path: Path) -> None:
+    os.mkfifo(str(tmp_path / "fifo"))
+    with pytest.raises(AnnexError, match="no regular file"):
+        System(tmp_path).read_file("/fifo")
+
+
+def test_a_command_that_runs_out_of_time_takes_what_it_started_with_it(tmp_path: Path) -> None:
+    # The grandchild keeps the pipe open: who waits for the pipe to end would wait for a minute.
+    script = f"sleep 60 & echo $! > {tmp_path}/pid; wait"
+    with pytest.raises(CommandTimedOut):
+        System(tmp_path).run(["sh", "-c", script], timeout_s=0.5)
+    pid = int((tmp_path / "pid").read_text())
+    eventually(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+
+
+def test_whether_another_is_at_work_can_be_seen(tmp_path: Path) -> None:
+    system = System(tmp_path)
+    assert not system.is_busy()
+    with system.exclusive():
+        assert system.is_busy()
+    assert not system.is_busy()
