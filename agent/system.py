@@ -14,6 +14,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, TextIO, Tuple
 
@@ -21,6 +22,8 @@ from .errors import AnnexError, CommandFailed, CommandTimedOut, CommandUnavailab
 
 COMMAND_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 STATE_DIR = "/run/annex-agent"
+_LOCK_TRIES = 10
+_LOCK_PAUSE_S = 0.05
 
 
 class FileState(NamedTuple):
@@ -198,7 +201,7 @@ class System:
             try:
                 _make_directories(lock.parent)
                 file = stack.enter_context(lock.open("a+", encoding="ascii"))
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file)
             except BlockingIOError:
                 raise AnnexError(
                     "another annex-agent is at work on this machine: see annex-agent status, try again when it is done"
@@ -238,6 +241,16 @@ def memory_file(text: str) -> Iterator[MemoryFile]:
         yield MemoryFile(handle, f"/proc/self/fd/{handle}")
     finally:
         os.close(handle)
+
+
+def _lock(file: TextIO) -> None:
+    """Take the lock, or raise BlockingIOError; ``is_busy`` of another process may hold it for a moment."""
+    for _ in range(_LOCK_TRIES - 1):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_LOCK_PAUSE_S)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def null_stream() -> TextIO:
