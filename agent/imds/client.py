@@ -128,9 +128,10 @@ class Imds:
 
     # tenacity before 7 knows its callbacks by this very parameter name.
     def _pause_s(self, retry_state: tenacity.RetryCallState) -> float:
-        ceiling = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(retry_state.attempt_number, 10))
-        jittered = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
-        return float(min(max(jittered, _asked_to_wait_s(retry_state)), max(0.0, self._deadline - self._clock())))
+        asked_s, spread = _asked_to_wait_s(retry_state), random.uniform(1.0, 1.5)  # noqa: S311 - no secret
+        backoff_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(retry_state.attempt_number, 10)) / 1.5
+        # A fleet that was told the same time must not come back in the same instant.
+        return float(min((asked_s or backoff_s) * spread, max(0.0, self._deadline - self._clock())))
 
     def _is_out_of_time(self, retry_state: tenacity.RetryCallState) -> bool:
         return self._clock() + _asked_to_wait_s(retry_state) >= self._deadline

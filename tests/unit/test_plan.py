@@ -15,12 +15,12 @@ from annex_agent.model import Condor, Facts, Host, Knob
 from annex_agent.plan import CLOUD_INIT_FILE, CONFIGURED, Goal, Plan, build_plan, build_stop_plan
 from annex_agent.steps import RemoveFile, SetHostName, WriteFile
 
-from .test_worker_config import FACTS as BARE
-from .test_worker_config import INSTANCE
+from .conftest import WIKI as BARE
 
 CONDOR = Condor(
     "23.9.6", ("/var/log/condor",), "/var/log/condor/.startd_address", "/usr/libexec/condor/linux_kernel_tuning"
 )
+INSTANCE = BARE.instance
 FACTS = replace(BARE, host=Host(condor=CONDOR))
 
 

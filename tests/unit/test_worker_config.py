@@ -1,29 +1,18 @@
 """What the worker is told: the wiki's example first, then what differs."""
 
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import Any, Dict
 
 import pytest
 
 from annex_agent.errors import ConfigError
-from annex_agent.model import Facts, Host, Instance, Knob, Settings
+from annex_agent.model import Facts, Knob
 from annex_agent.worker_config import notes, worker_blocks, worker_host_name
 
-INSTANCE = Instance(
-    instance_id="i-10a64379",
-    availability_zone="us-east-1c",
-    local_ipv4=ip_address("10.253.191.243"),
-    instance_type="m1.large",
-    ami_id="ami-2b5fba42",
-    region="us-east-1",
-    vpc_id="vpc-1a2b3c4d",
-    local_hostname="domU-12-31-38-01-B8-05.compute-1.internal",
-    public_ipv4=ip_address("67.202.60.66"),
-    public_hostname="ec2-67-202-60-66.compute-1.amazonaws.com",
-)
-SETTINGS = Settings(central_manager=("cm.example.org",))
-FACTS = Facts(INSTANCE, SETTINGS, Host())
+from .conftest import WIKI
+
+FACTS = WIKI
+INSTANCE, SETTINGS = WIKI.instance, WIKI.settings
 
 
 def knobs(facts: Facts) -> Dict[str, str]:
