@@ -100,9 +100,12 @@ class System:
 
     def remove_file(self, path: str) -> None:
         """Remove ``path`` if it is there."""
+        real = self._real(path)
+        if not os.path.lexists(real):  # a read-only file system would complain even then
+            return
         try:
             with contextlib.suppress(FileNotFoundError):
-                self._real(path).unlink()
+                real.unlink()
         except OSError as err:
             raise AnnexError(f"{path} cannot be removed ({err.strerror}): look at what stands there") from err
 
