@@ -282,6 +282,8 @@ def final_state(region: Region) -> List[Any]:
 def undisturbed(region: Region) -> List[Any]:
     region.reset_worker()
     agent(region.worker, "start")
+    (run,) = json.loads(agent(region.worker, "status", "--json"))["runs"]
+    assert len(run["steps"]) == STEPS, "each step is to be tried below"
     return final_state(region)
 
 

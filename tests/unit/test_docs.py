@@ -1,0 +1,77 @@
+"""README, manual page and docs/ say the same as the program."""
+
+import re
+from pathlib import Path
+from typing import Dict, Set
+
+import pytest
+
+from annex_agent import cli
+from annex_agent.model import Facts
+from annex_agent.settings import KEYS
+from annex_agent.worker_config import worker_blocks
+
+from .conftest import facts
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MANUAL = (ROOT / "docs/annex-agent.8").read_text(encoding="utf-8")
+SETTINGS = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+KNOBS = (ROOT / "docs/htcondor-knobs.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def help_text(capsys: "pytest.CaptureFixture[str]") -> str:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    return str(capsys.readouterr().out)
+
+
+def exit_codes(text: str, pattern: str) -> Dict[str, str]:
+    return {code: words.strip().replace("`", "") for code, words in re.findall(pattern, text, re.MULTILINE)}
+
+
+def test_the_exit_codes_are_the_same_everywhere(help_text: str) -> None:
+    codes = exit_codes(help_text, r"^  (\d+)  (.*)$")
+    assert len(codes) == 9
+    assert exit_codes(README, r"^\| (\d+) \| (.*) \|$") == codes
+    assert exit_codes(MANUAL, r"^\.B (\d+)\n(.*)$") == codes
+
+
+def test_every_command_is_documented(help_text: str) -> None:
+    commands: Set[str] = set(
+        re.findall(r"^  (\w+) {2,}\w", help_text.partition("commands:")[2].partition("exit")[0], re.M)
+    )
+    assert len(commands) == 5
+    for command in commands:
+        assert re.search(rf"^\| `{command}[ `]", README, re.MULTILINE), command
+        assert f"\n.B {command}\n" in MANUAL
+
+
+def test_every_option_is_in_the_manual(help_text: str) -> None:
+    manual = MANUAL.replace("\\-", "-")
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text))
+    assert options
+    assert [option for option in sorted(options) if option not in manual] == []
+    assert sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", manual)) - options) == []
+
+
+@pytest.mark.parametrize("key", [key.path for key in KEYS])
+def test_every_setting_is_documented(key: str) -> None:
+    assert re.search(rf"^\| `{re.escape(key)}` \|", SETTINGS, re.MULTILINE)
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_every_knob_is_documented(public: bool) -> None:
+    wiki: Facts = facts(annex="x", life_cycle="spot", **({} if public else {"public_ipv4": None}))
+    for block in worker_blocks(wiki):
+        for knob in block.knobs:
+            assert f"`{knob.name}`" in KNOBS, knob.name
+
+
+def test_the_two_commands_of_the_readme_are_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    commands = re.findall(r"^make (\w+)$", README, re.MULTILINE)
+    assert commands == ["demo", "test"]
+    for command in commands:
+        assert re.search(rf"^{command}:", makefile, re.MULTILINE)
