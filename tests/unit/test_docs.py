@@ -1,17 +1,17 @@
 """README, manual page and docs/ say the same as the program."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Set
 
 import pytest
 
 from annex_agent import cli
-from annex_agent.model import Facts
 from annex_agent.settings import KEYS
 from annex_agent.worker_config import worker_blocks
 
-from .conftest import facts
+from .conftest import WIKI
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,8 +63,9 @@ def test_every_setting_is_documented(key: str) -> None:
 
 @pytest.mark.parametrize("public", [True, False])
 def test_every_knob_is_documented(public: bool) -> None:
-    wiki: Facts = facts(annex="x", life_cycle="spot", **({} if public else {"public_ipv4": None}))
-    for block in worker_blocks(wiki):
+    address = WIKI.instance.public_ipv4 if public else None
+    instance = replace(WIKI.instance, life_cycle="spot", public_ipv4=address)
+    for block in worker_blocks(replace(WIKI, instance=instance, settings=replace(WIKI.settings, annex="x"))):
         for knob in block.knobs:
             assert f"`{knob.name}`" in KNOBS, knob.name
 

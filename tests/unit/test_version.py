@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMED_IN = {
     "setup.cfg": r"^version = (\S+)$",
     "agent/__init__.py": r'^__version__ = "(\S+)"$',
+    "docs/annex-agent.8": r'^\.TH ANNEX-AGENT 8 "[^"]*" "annex-agent (\S+)"',
     "CHANGELOG.md": r"^## \[(\d[^\]]*)\]",
 }
 
