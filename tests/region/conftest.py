@@ -1,6 +1,7 @@
 """Fixtures for tests that need real HTCondor in a region of its own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +26,11 @@ def worker(region: Region) -> Machine:
     """A new instance that has not run anything yet, annex-agent installed, with the wiki's addresses."""
     region.reset_worker()
     return region.worker
+
+
+def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
+    """The first test that needs a tree also builds it, and the network may be slow that day."""
+    here = str(Path(__file__).parent)
+    for item in items:
+        if str(item.fspath).startswith(here):
+            item.add_marker(pytest.mark.timeout(1200))
