@@ -147,7 +147,7 @@ class TestADryRun:
         except PermissionError:
             readable = False
         if not readable:
-            pytest.skip("this interpreter or this checkout is not readable for others than root")
+            pytest.skip("others than root cannot read this interpreter or checkout: use ones below /usr or /tmp")
         done = as_nobody(*command("--dry-run", "--simulate"))
         assert (done.returncode, done.stderr) == (0, b"")
 
@@ -324,7 +324,7 @@ class TestWrongUsage:
         assert "--dry-run" in capsys.readouterr().err
         assert snapshot(live.root) == before
 
-    @pytest.mark.skipif(IS_ROOT, reason="root may")
+    @pytest.mark.skipif(IS_ROOT, reason="root may do it: run tests/run as another user to see the refusal")
     @pytest.mark.parametrize("name", ["start", "configure", "stop"])
     def test_the_running_machine_is_roots(
         self, running_machine: Machine, live: LiveTree, capsys: "pytest.CaptureFixture[str]", name: str

@@ -74,7 +74,7 @@ class TestReading:
         with pytest.raises(AnnexError, match=r"\A/etc/hostname cannot be read \(Not a directory\)"):
             tree.read_file("/etc/hostname")
 
-    @pytest.mark.skipif(IS_ROOT, reason="root may read everything")
+    @pytest.mark.skipif(IS_ROOT, reason="root may read everything: run tests/run as another user")
     def test_a_file_that_may_not_be_read_is_an_error_that_says_what_to_do(self, tree: System) -> None:
         (tree.root / "secret").touch(0o000)
         with pytest.raises(AnnexError, match=r"/secret cannot be read .*: run as root"):
@@ -151,7 +151,7 @@ class TestWriting:
 
     def test_what_cannot_be_given_to_its_owner_is_not_put_in_place(self, tree: System) -> None:
         if IS_ROOT:
-            pytest.skip("root may give files away")
+            pytest.skip("root may give files away: run tests/run as another user")
 
         class ForRoot(System):
             owner = (0, 0)
@@ -329,7 +329,7 @@ class TestIdentity:
     def test_the_host_name_is_the_kernels(self) -> None:
         assert System().host_name() == socket.gethostname()
 
-    @pytest.mark.skipif(IS_ROOT, reason="root may set it, and this machine's is to stay")
+    @pytest.mark.skipif(IS_ROOT, reason="root may set it, and this machine's is to stay: run tests/run as another user")
     def test_the_host_name_cannot_be_set_by_everyone(self) -> None:
         with pytest.raises(AnnexError, match=r"the host name cannot be set to mine .*: run as root"):
             System().set_host_name("mine")
