@@ -1,8 +1,7 @@
 """The steps that concern HTCondor: read the configuration back, start, wait for the slot, stop, withdraw it."""
 
 import time
-from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 from . import pool
 from .daemons import FINGERPRINT
@@ -21,8 +20,7 @@ _GONE_BY_ITSELF_S = 3.0
 _GONE_BY_REQUEST_S = 10.0
 
 
-@dataclass(frozen=True)
-class ReadBack:
+class ReadBack(NamedTuple):
     """Has HTCondor itself read the rendered text, beside the image's other files, before it is put in place."""
 
     text: str
@@ -53,8 +51,7 @@ class ReadBack:
         )
 
 
-@dataclass(frozen=True)
-class MakeDirectories:
+class MakeDirectories(NamedTuple):
     """The directories that HTCondor's daemons expect and that nothing else makes without systemd."""
 
     paths: Tuple[str, ...]
@@ -78,8 +75,7 @@ class MakeDirectories:
         return tuple(path for path in self.paths if not machine.system.is_directory(path))
 
 
-@dataclass(frozen=True)
-class StartDaemons:
+class StartDaemons(NamedTuple):
     """condor_master, running with the configuration that has this fingerprint."""
 
     fingerprint: str
@@ -131,8 +127,7 @@ def _tune_kernel(machine: Machine, script: str, tell: Tell) -> None:
         tell(f"{script} ended with {done.code}: {' '.join(done.stderr.split())[:300]}")
 
 
-@dataclass(frozen=True)
-class WaitForSlot:
+class WaitForSlot(NamedTuple):
     """Until the collector itself lists a slot of the startd that runs here, and no longer than the deadline."""
 
     instance_id: str
@@ -183,8 +178,7 @@ class WaitForSlot:
         )
 
 
-@dataclass(frozen=True)
-class StopDaemons:
+class StopDaemons(NamedTuple):
     """No process of HTCondor's is left, and no job's."""
 
     rungs: Tuple[Rung, ...]
@@ -203,8 +197,7 @@ class StopDaemons:
         return f"ended by {ended_by} shutdown" if ended_by else "they had ended already"
 
 
-@dataclass(frozen=True)
-class WithdrawSlot:
+class WithdrawSlot(NamedTuple):
     """The collector lists no slot of this machine: daemons that end well see to it, others cannot."""
 
     constraint: str

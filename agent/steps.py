@@ -6,7 +6,6 @@ step knows whether it is a dry run.
 """
 
 import difflib
-from dataclasses import dataclass
 from typing import Callable, List, NamedTuple, Optional, Protocol
 
 from .machine import Machine
@@ -40,8 +39,7 @@ class Step(Protocol):
         """Do it; returns what was done in a phrase. ``tell`` takes a sentence for the log on the way."""
 
 
-@dataclass(frozen=True)
-class WriteFile:
+class WriteFile(NamedTuple):
     """A file with exactly this content, mode and owner."""
 
     name: str
@@ -82,8 +80,7 @@ class WriteFile:
         return "\n".join(difflib.unified_diff(before, _lines(self.content), old_name, self.path, lineterm=""))
 
 
-@dataclass(frozen=True)
-class RemoveFile:
+class RemoveFile(NamedTuple):
     """A file of ours that is no longer wanted."""
 
     name: str
@@ -102,8 +99,7 @@ class RemoveFile:
         return f"removed {self.path}"
 
 
-@dataclass(frozen=True)
-class SetHostName:
+class SetHostName(NamedTuple):
     """The running kernel's host name; a file keeps it for the next boot."""
 
     host_name: str
