@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
@@ -213,16 +214,12 @@ def _require_root(command: str) -> None:
 
 def _stop_settings(options: Options, machine: Machine) -> Tuple[str, float]:
     """The command line's word, then config.yaml's; a broken config.yaml must not keep a machine in the pool."""
-    fields = dict(_config_fields(options, machine))
+    settings = replace(Settings(), **_config_fields(options, machine))
     try:
         timeout_s = grammar.duration_s(options.timeout) if options.timeout else None
     except ValueError as err:
         raise UsageError(f"--timeout: {err}") from None
-    defaults = Settings()
-    return (
-        options.mode or str(fields.get("stop_mode", defaults.stop_mode)),
-        timeout_s or int(fields.get("stop_timeout_s", defaults.stop_timeout_s)),
-    )
+    return options.mode or settings.stop_mode, timeout_s or settings.stop_timeout_s
 
 
 def _config_fields(options: Options, machine: Machine) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ user-data.  Whatever is wrong in config.yaml and user-data is reported together.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Mapping, NamedTuple, Optional
 
@@ -12,7 +13,7 @@ from .errors import ConfigError, MetadataError, UsageError
 from .host import read_host
 from .imds import Access, Imds, Reading, read_instance
 from .machine import Machine
-from .model import Facts
+from .model import Facts, Settings
 from .settings import CONFIG_FILE, Source, from_yaml, merge
 from .userdata import parse
 
@@ -58,9 +59,9 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
 
 
 def _read_metadata(config: Source, wanted: Wanted, environ: Mapping[str, str]) -> Reading:
-    v1 = str(config.fields.get("metadata_v1", "fallback"))
+    settings = replace(Settings(), **config.fields)
     try:
-        imds = Imds(Access.from_environment(environ, wanted.deadline_s, v1))
+        imds = Imds(Access.from_environment(environ, wanted.deadline_s, settings.metadata_v1))
         try:
             return read_instance(imds)
         finally:

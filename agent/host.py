@@ -4,6 +4,7 @@ from .htcondor import HTCondor
 from .machine import Machine
 from .model import Condor, Host
 
+CLOUD_INIT_DIR = "/etc/cloud/cloud.cfg.d"
 # Where a start without systemd must find a directory for the daemons; packages leave /run to systemd-tmpfiles.
 _DIRECTORIES = ("RUN", "LOCK", "LOG", "SPOOL", "EXECUTE")
 _KNOBS = (
@@ -19,7 +20,7 @@ def read_host(machine: Machine) -> Host:
     """Look at the machine below its root; nothing is changed."""
     return Host(
         is_live=machine.system.is_live,
-        has_cloud_init=machine.system.is_directory("/etc/cloud/cloud.cfg.d"),
+        has_cloud_init=machine.system.is_directory(CLOUD_INIT_DIR),
         condor=_condor(machine.htcondor) if machine.htcondor.is_installed else None,
     )
 

@@ -8,6 +8,7 @@ import hashlib
 from typing import List, NamedTuple, Optional, Tuple
 
 from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, StopDaemons, WaitForSlot, WithdrawSlot
+from .host import CLOUD_INIT_DIR
 from .htcondor import CONFIG_FILE
 from .ladder import ladder
 from .model import Condor, Facts, Knob
@@ -18,7 +19,6 @@ from .system import STATE_DIR
 from .worker_config import notes, worker_blocks, worker_host_name
 
 CONFIGURED = f"{STATE_DIR}/configured"
-CLOUD_INIT_DIR = "/etc/cloud/cloud.cfg.d"
 CLOUD_INIT_FILE = f"{CLOUD_INIT_DIR}/99-annex-agent.cfg"
 SLOT_DEADLINE_S = 120.0
 
