@@ -30,11 +30,13 @@ _COMMANDS: Dict[str, Callable[[commands.Options], int]] = {
     "configure": commands.configure,
     "stop": commands.stop,
     "status": commands.status,
+    "clean": commands.clean,
     "simulate": commands.simulate,
 }
 _OWN_OPTIONS = {
     "stop": ("mode", "timeout"),
     "status": ("json",),
+    "clean": ("keep-condor",),
     "simulate": ("address", "port", "list-profiles"),
 }
 _COMMAND_HELP = """\
@@ -43,6 +45,7 @@ commands:
   configure  the same without starting daemons
   stop       end the daemons cleanly and take the slot off the collector
   status     what annex-agent did, and how the daemons and the slot are now
+  clean      remove what belongs to this one instance, before an image is made of its disk
   simulate   run the embedded metadata service on this machine
 """
 
@@ -131,6 +134,9 @@ def _command_options(parser: argparse.ArgumentParser) -> None:
     stop.add_argument("--mode", choices=("graceful", "peaceful", "fast"), help="the first rung (default: stop.mode)")
     stop.add_argument("--timeout", metavar="DURATION", help="for the first rung: 90s, 10m (default: stop.timeout)")
     parser.add_argument_group("status").add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument_group("clean").add_argument(
+        "--keep-condor", action="store_true", help="leave HTCondor's own logs, spool and job directories alone"
+    )
     simulate = parser.add_argument_group("simulate")
     simulate.add_argument("--address", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
     simulate.add_argument("--port", type=int, default=1338, help="default: 1338; 0 takes a free one")

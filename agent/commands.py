@@ -12,12 +12,13 @@ from typing import Any, Iterator, Mapping, Optional, Tuple
 from . import grammar
 from . import status as status_module
 from .apply import apply
-from .errors import AnnexError, UsageError
+from .errors import AnnexError, DaemonError, UsageError
 from .gather import IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config
+from .host import read_host
 from .logs import LOG
 from .machine import Machine, local_machine
 from .model import Settings
-from .plan import Goal, Plan, build_plan, build_stop_plan
+from .plan import Goal, Plan, build_clean_plan, build_plan, build_stop_plan
 from .preview import show_facts, show_plan
 from .progress import LiveView, LogLines, Outcome, Progress, Several
 from .system import System
@@ -38,6 +39,7 @@ class Options(argparse.Namespace):
     mode: Optional[str]
     timeout: Optional[str]
     json: bool
+    keep_condor: bool
     address: str
     port: int
     list_profiles: bool
@@ -65,6 +67,22 @@ def stop(options: Options) -> int:
     _require_root("stop")
     with machine.system.exclusive():
         _recorded(options, machine, instance_id, plan)
+    return 0
+
+
+def clean(options: Options) -> int:
+    """Nothing that belongs to one instance is left on the disk: for an image to be made of it."""
+    options.root = options.root.resolve()
+    machine = local_machine(System(options.root))
+    plan = build_clean_plan(read_host(machine), options.keep_condor)
+    if options.dry_run:
+        return _print_preview("clean", "", plan, machine)
+    if machine.system.is_live:
+        _require_root("clean")
+    _require_no_daemons(machine)
+    with machine.system.exclusive():
+        apply(plan, machine, _shown(options))
+    print("nothing of one instance is left")
     return 0
 
 
@@ -209,6 +227,15 @@ def _require_root(command: str) -> None:
     if os.geteuid() != 0:
         raise UsageError(
             f"{command} changes the machine and needs root: use sudo, or add --dry-run to see what it would do"
+        )
+
+
+def _require_no_daemons(machine: Machine) -> None:
+    running = machine.daemons.running() if machine.system.is_live else ()
+    if running:
+        names = ", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in running)
+        raise DaemonError(
+            f"HTCondor still runs here ({names}), and needs what would be removed: annex-agent stop first"
         )
 
 

@@ -1,7 +1,7 @@
-"""The steps that concern HTCondor: read the configuration back, start, wait for the slot, stop, withdraw it."""
+"""The steps that bring HTCondor up: read the configuration back, start the daemons, wait for the slot."""
 
 import time
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from . import pool
 from .daemons import FINGERPRINT
@@ -11,13 +11,13 @@ from .ladder import Rung
 from .machine import Machine
 from .model import Knob
 from .steps import Change, Tell
+from .systemd import CONDOR_UNIT
 
 _LAUNCH_TIMEOUT_S = 30.0
 _TUNING_TIMEOUT_S = 30.0
+_NOTICED_WITHIN_S = 10.0
 _FIRST_PAUSE_S = 0.15
 _LONGEST_PAUSE_S = 1.0
-_GONE_BY_ITSELF_S = 3.0
-_GONE_BY_REQUEST_S = 10.0
 
 
 class ReadBack(NamedTuple):
@@ -82,12 +82,14 @@ class StartDaemons(NamedTuple):
     rungs: Tuple[Rung, ...]  # how to end a master that runs with another configuration
     tuning_script: Optional[str] = None  # HTCondor's kernel tuning, run beside the master's own start-up
     startd_address_file: str = ""
+    by_systemd: bool = False  # as HTCondor's own unit, which hands the master what stands in the mark
     name: str = "daemons"
 
     @property
     def description(self) -> str:
         tuning = f", and meanwhile run {self.tuning_script}" if self.tuning_script else ""
-        return f"start condor_master, which starts condor_startd{tuning}"
+        how = f"start {CONDOR_UNIT}" if self.by_systemd else "start condor_master, which starts condor_startd"
+        return f"{how}{tuning}"
 
     def pending(self, machine: Machine) -> Optional[Change]:
         master = machine.daemons.master()
@@ -105,15 +107,35 @@ class StartDaemons(NamedTuple):
             tell(f"the daemons with the earlier configuration ended by {ended_by} shutdown")
         if self.startd_address_file:  # an earlier life's must not be taken for the new startd's
             machine.system.remove_file(self.startd_address_file)
-        done = machine.system.launch(("condor_master",), {FINGERPRINT: self.fingerprint}, _LAUNCH_TIMEOUT_S)
-        if done.code:
-            raise DaemonError(
-                f"condor_master ended at once with {done.code}: "
-                f"{' '.join(done.stderr.split())[-500:] or 'it said nothing'}{pool.complaints(machine)}"
-            )
+        if self.by_systemd:
+            _start_unit(machine)
+        else:
+            _launch(machine, self.fingerprint)
         if self.tuning_script:
             _tune_kernel(machine, self.tuning_script, tell)
         return "condor_master started"
+
+
+def _start_unit(machine: Machine) -> None:
+    # Of a master that has just ended systemd may not have heard yet, and to start what is active means nothing to it.
+    deadline = time.monotonic() + _NOTICED_WITHIN_S
+    while machine.systemd.active_state(CONDOR_UNIT) == "active" and time.monotonic() < deadline:
+        time.sleep(_FIRST_PAUSE_S)
+    machine.systemd.start(CONDOR_UNIT)
+    if machine.daemons.master() is None:
+        raise DaemonError(
+            f"{CONDOR_UNIT} was started, but no condor_master runs{pool.complaints(machine)}: "
+            f"systemctl status {CONDOR_UNIT} and journalctl -u {CONDOR_UNIT} say why"
+        )
+
+
+def _launch(machine: Machine, fingerprint: str) -> None:
+    done = machine.system.launch(("condor_master",), {FINGERPRINT: fingerprint}, _LAUNCH_TIMEOUT_S)
+    if done.code:
+        raise DaemonError(
+            f"condor_master ended at once with {done.code}: "
+            f"{' '.join(done.stderr.split())[-500:] or 'it said nothing'}{pool.complaints(machine)}"
+        )
 
 
 def _tune_kernel(machine: Machine, script: str, tell: Tell) -> None:
@@ -143,7 +165,7 @@ class WaitForSlot(NamedTuple):
         except AnnexError as err:
             return Change(f"at most {self.deadline_s:g} s; now {err}")
         if stale:
-            return Change(f"it still lists {_names(stale)}, of an earlier life of this instance: have it forgotten")
+            return Change(f"it still lists {pool.names(stale)}, of an earlier life of this instance: have it forgotten")
         return None if listed else Change(f"at most {self.deadline_s:g} s; it lists none now")
 
     def perform(self, machine: Machine, tell: Tell) -> str:
@@ -153,10 +175,10 @@ class WaitForSlot(NamedTuple):
             # An earlier life ended without a word to the collector, or lost its address and with it the connection.
             try:
                 machine.htcondor.withdraw(pool.stale_constraint(self.instance_id, slots))
-                tell(f"had the collector forget {_names(stale)}, of an earlier life of this instance")
+                tell(f"had the collector forget {pool.names(stale)}, of an earlier life of this instance")
             except CommandFailed as err:
-                tell(f"the collector still lists {_names(stale)}, of an earlier life of this instance: {err}")
-        return f"in the pool as {_names(slots)}"
+                tell(f"the collector still lists {pool.names(stale)}, of an earlier life of this instance: {err}")
+        return f"in the pool as {pool.names(slots)}"
 
     def _wait(self, machine: Machine) -> Tuple[Slot, ...]:
         deadline = time.monotonic() + self.deadline_s
@@ -176,65 +198,3 @@ class WaitForSlot(NamedTuple):
             f"the collector does not list this machine after {self.deadline_s:g} s: {trouble}"
             f"{pool.complaints(machine)}; check that its port is reachable from here, and that it trusts this worker"
         )
-
-
-class StopDaemons(NamedTuple):
-    """No process of HTCondor's is left, and no job's."""
-
-    rungs: Tuple[Rung, ...]
-    name: str = "daemons"
-
-    @property
-    def description(self) -> str:
-        return "end HTCondor's daemons: " + ", then ".join(f"{rung.name} ({rung.wait_s:g} s)" for rung in self.rungs)
-
-    def pending(self, machine: Machine) -> Optional[Change]:
-        running = machine.daemons.running()
-        return Change(", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in running)) if running else None
-
-    def perform(self, machine: Machine, tell: Tell) -> str:
-        ended_by = machine.daemons.stop(self.rungs, machine.htcondor.off_peacefully, tell)
-        return f"ended by {ended_by} shutdown" if ended_by else "they had ended already"
-
-
-class WithdrawSlot(NamedTuple):
-    """The collector lists no slot of this machine: daemons that end well see to it, others cannot."""
-
-    constraint: str
-    name: str = "slot"
-    description: str = "make sure that the collector lists no slot of this machine"
-
-    def pending(self, machine: Machine) -> Optional[Change]:
-        try:
-            slots = machine.htcondor.slots(self.constraint)
-        except AnnexError as err:
-            return Change(str(err))
-        return Change(f"it lists {_names(slots)}") if slots else None
-
-    def perform(self, machine: Machine, tell: Tell) -> str:
-        try:
-            if self._gone_within(machine, _GONE_BY_ITSELF_S):
-                return "gone from the collector"
-            tell("the collector still lists this machine's slot: asking it to forget it")
-            machine.htcondor.withdraw(self.constraint)
-            if self._gone_within(machine, _GONE_BY_REQUEST_S):
-                return "withdrawn from the collector"
-        except CommandFailed as err:
-            tell(f"{err}: a slot that is still listed goes with its ad's lifetime (15 minutes by default)")
-            return "the collector could not be asked"
-        raise DaemonError(
-            "the collector still lists this machine's slot although no daemon is left: "
-            "does it allow this worker ADVERTISE_STARTD? The ad goes with its lifetime (15 minutes by default)"
-        )
-
-    def _gone_within(self, machine: Machine, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while machine.htcondor.slots(self.constraint):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.1)
-        return True
-
-
-def _names(slots: Sequence[Slot]) -> str:
-    return ", ".join(slot.name for slot in slots)

@@ -3,10 +3,12 @@
 from .htcondor import HTCondor
 from .machine import Machine
 from .model import Condor, Host
+from .state import boot_id, read_state
 
 CLOUD_INIT_DIR = "/etc/cloud/cloud.cfg.d"
 # Where a start without systemd must find a directory for the daemons; packages leave /run to systemd-tmpfiles.
 _DIRECTORIES = ("RUN", "LOCK", "LOG", "SPOOL", "EXECUTE")
+_WASTE = ("LOG", "SPOOL", "EXECUTE")
 _KNOBS = (
     *_DIRECTORIES,
     "CONDOR_VERSION",
@@ -22,6 +24,9 @@ def read_host(machine: Machine) -> Host:
         is_live=machine.system.is_live,
         has_cloud_init=machine.system.is_directory(CLOUD_INIT_DIR),
         condor=_condor(machine.htcondor) if machine.htcondor.is_installed else None,
+        keeps_condor=machine.systemd.keeps_condor,
+        boot_id=boot_id(machine.system),
+        state=read_state(machine.system),
     )
 
 
@@ -33,6 +38,7 @@ def _condor(htcondor: HTCondor) -> Condor:
     return Condor(
         version=value["CONDOR_VERSION"] or "of unknown version",
         directories=tuple(dict.fromkeys(value[name] for name in _DIRECTORIES if value[name])),
+        waste=tuple(dict.fromkeys(value[name] for name in _WASTE if value[name])),
         startd_address_file=value["STARTD_ADDRESS_FILE"],
         tuning_script=value["LINUX_KERNEL_TUNING_SCRIPT"] or None if wants_tuning else None,
     )

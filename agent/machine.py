@@ -1,10 +1,11 @@
-"""The machine that a plan is carried out on: its system, its HTCondor, its daemons."""
+"""The machine that a plan is carried out on: its system, its HTCondor, its daemons, its systemd."""
 
 from dataclasses import dataclass
 
 from .daemons import Daemons
 from .htcondor import HTCondor
 from .system import System
+from .systemd import Systemd
 
 
 @dataclass(frozen=True)
@@ -14,8 +15,9 @@ class Machine:
     system: System
     htcondor: HTCondor
     daemons: Daemons
+    systemd: Systemd
 
 
 def local_machine(system: System) -> Machine:
     """The machine that this process runs on, with files below ``system.root``."""
-    return Machine(system, HTCondor(system), Daemons())
+    return Machine(system, HTCondor(system), Daemons(), Systemd(system))

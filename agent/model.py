@@ -56,6 +56,14 @@ class Settings:
     condor: Tuple[Knob, ...] = ()  # the last word, in order
 
 
+class State(NamedTuple):
+    """Whose disk this is: the instance, and the boot, that annex-agent last set it up for."""
+
+    instance_id: str
+    boot_id: str
+    host_name: Optional[str] = None  # None: it was left as it was
+
+
 class Condor(NamedTuple):
     """The installed HTCondor, as the image has configured it."""
 
@@ -63,6 +71,7 @@ class Condor(NamedTuple):
     directories: Tuple[str, ...] = ()  # what its daemons expect to be there
     startd_address_file: str = ""
     tuning_script: Optional[str] = None  # for the kernel; None where the image does not want it run
+    waste: Tuple[str, ...] = ()  # where its daemons keep what concerns one instance only: logs, spool, job sandboxes
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,9 @@ class Host:
     is_live: bool = True  # False: a tree that is being prepared below --root
     has_cloud_init: bool = False
     condor: Optional[Condor] = None  # None: HTCondor is not installed here
+    keeps_condor: bool = False  # systemd runs, and its unit for HTCondor waits for our mark
+    boot_id: str = ""
+    state: Optional[State] = None  # whose disk this was so far
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The plan: every step of a boot, or of a stop, decided before anything is touched.
+"""The plan: every step of a boot, of a stop, or of making an image, decided before anything is touched.
 
 The file to read first: it shows what annex-agent does to a machine, in order.
 """
@@ -7,20 +7,23 @@ import enum
 import hashlib
 from typing import List, NamedTuple, Optional, Tuple
 
-from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, StopDaemons, WaitForSlot, WithdrawSlot
-from .host import CLOUD_INIT_DIR
+from . import state
+from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, WaitForSlot
+from .daemons import FINGERPRINT
 from .htcondor import CONFIG_FILE
 from .ladder import ladder
-from .model import Condor, Facts, Knob
+from .leftovers import CLOUD_INIT_FILE, HOST_NAME_FILE, condor_files, own_files, records
+from .model import Condor, Facts, Host, Knob, State
 from .pool import instance_constraint
 from .render import render
 from .steps import RemoveFile, SetHostName, Step, WriteFile
-from .system import STATE_DIR
+from .stop_steps import StopDaemons, WithdrawSlot
+from .system import CONFIGURED
+from .unit_steps import FollowUnit
 from .worker_config import notes, worker_blocks, worker_host_name
 
-CONFIGURED = f"{STATE_DIR}/configured"
-CLOUD_INIT_FILE = f"{CLOUD_INIT_DIR}/99-annex-agent.cfg"
 SLOT_DEADLINE_S = 120.0
+_NO_CONDOR = "HTCondor is not installed here: it cannot read the configuration back, and its directories are unknown"
 
 
 class Goal(enum.Enum):
@@ -43,22 +46,61 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
     text = render("condor/60-annex-agent.config.j2", instance_id=facts.instance.instance_id, blocks=blocks)
     fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
     steps: List[Step] = [
+        *_purge(facts),
+        _record(facts),
         *_host_name_steps(facts),
         *_read_back(facts, text, tuple(knob for block in blocks for knob in block.knobs)),
         WriteFile("condor-config", CONFIG_FILE, text, 0o644, "HTCondor's configuration"),
-        WriteFile("configured", CONFIGURED, f"{fingerprint}\n", 0o644, "the mark that HTCondor may start"),
+        WriteFile("configured", CONFIGURED, _mark(facts, fingerprint), 0o644, "the mark that HTCondor may start"),
     ]
     if goal is Goal.START:
-        steps += _daemon_steps(facts, fingerprint)
+        steps += [*_daemon_steps(facts, fingerprint), FollowUnit(active=True)]
     return Plan(tuple(steps), (*notes(facts), *_limits(facts)))
 
 
 def build_stop_plan(instance_id: Optional[str], mode: str, timeout_s: float) -> Plan:
     """What takes this machine out of its pool; ``instance_id`` is None where none was ever configured."""
-    steps: List[Step] = [StopDaemons(ladder(mode, timeout_s))]
+    steps: List[Step] = [
+        # Or what starts HTCondor again after a failure would do so while it is being ended.
+        RemoveFile("configured", CONFIGURED, "HTCondor may not start any more"),
+        StopDaemons(ladder(mode, timeout_s)),
+    ]
     if instance_id:
         steps.append(WithdrawSlot(instance_constraint(instance_id)))
-    return Plan(tuple(steps))
+    return Plan((*steps, FollowUnit(active=False)))
+
+
+def build_clean_plan(host: Host, keep_condor: bool) -> Plan:
+    """What makes an image of this disk nobody's; ``keep_condor`` leaves HTCondor's own files where they are."""
+    return Plan((*own_files(host), *([] if keep_condor else condor_files(host)), *records()))
+
+
+def _purge(facts: Facts) -> List[Step]:
+    """What another instance's life left on this disk; its slot is its own, and may be alive."""
+    if not _is_strange(facts):
+        return []
+    stop = StopDaemons(ladder("fast", facts.settings.stop_timeout_s), name="strange-daemons")
+    return [stop, *own_files(facts.host), *condor_files(facts.host)]
+
+
+def _is_strange(facts: Facts) -> bool:
+    found = facts.host.state
+    return found is not None and found.instance_id != facts.instance.instance_id
+
+
+def _record(facts: Facts) -> Step:
+    mine = State(facts.instance.instance_id, facts.host.boot_id, worker_host_name(facts))
+    return WriteFile("state", state.PATH, state.state_text(mine), 0o644, "whose disk this is")
+
+
+def _mark(facts: Facts, fingerprint: str) -> str:
+    """Lines for systemd's ``EnvironmentFile=``: the first is how a master shows what it was started with."""
+    lines = {
+        FINGERPRINT: fingerprint,
+        "ANNEX_AGENT_INSTANCE_ID": facts.instance.instance_id,
+        "ANNEX_AGENT_BOOT_ID": facts.host.boot_id,
+    }
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
 
 
 def _read_back(facts: Facts, text: str, knobs: Tuple[Knob, ...]) -> List[Step]:
@@ -66,9 +108,15 @@ def _read_back(facts: Facts, text: str, knobs: Tuple[Knob, ...]) -> List[Step]:
 
 
 def _limits(facts: Facts) -> List[str]:
-    if facts.host.condor or not facts.host.is_live:
-        return []
-    return ["HTCondor is not installed here: it cannot read the configuration back, and its directories are unknown"]
+    limits = []
+    if facts.host.state and _is_strange(facts):
+        limits.append(
+            f"this disk was instance {facts.host.state.instance_id}'s (its image was made without annex-agent clean): "
+            "what that one left is removed first"
+        )
+    if not facts.host.condor and facts.host.is_live:
+        limits.append(_NO_CONDOR)
+    return limits
 
 
 def _host_name_steps(facts: Facts) -> List[Step]:
@@ -76,7 +124,7 @@ def _host_name_steps(facts: Facts) -> List[Step]:
     steps: List[Step] = []
     if host_name:
         text, purpose = f"{host_name}\n", "the host name at the next boot"
-        steps.append(WriteFile("hostname-file", "/etc/hostname", text, 0o644, purpose))
+        steps.append(WriteFile("hostname-file", HOST_NAME_FILE, text, 0o644, purpose))
         if facts.host.is_live:
             steps.append(SetHostName(host_name))
     if not facts.host.has_cloud_init:
@@ -94,7 +142,7 @@ def _daemon_steps(facts: Facts, fingerprint: str) -> List[Step]:
     rungs = ladder(facts.settings.stop_mode, facts.settings.stop_timeout_s)
     return [
         *([MakeDirectories(condor.directories)] if condor.directories else []),
-        StartDaemons(fingerprint, rungs, _tuning_script(facts), condor.startd_address_file),
+        StartDaemons(fingerprint, rungs, _tuning_script(facts), condor.startd_address_file, facts.host.keeps_condor),
         WaitForSlot(facts.instance.instance_id, condor.startd_address_file, SLOT_DEADLINE_S),
     ]
 

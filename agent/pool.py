@@ -41,6 +41,11 @@ def stale_constraint(instance_id: str, current: Sequence[Slot]) -> str:
     return f'{instance_constraint(instance_id)} && Machine =!= "{current[0].machine}"'
 
 
+def names(slots: Sequence[Slot]) -> str:
+    """The slots' names, for a sentence."""
+    return ", ".join(slot.name for slot in slots)
+
+
 def complaints(machine: Machine) -> str:
     """The last thing that the daemons' logs complain of, as the end of a sentence; empty if they cannot be found."""
     try:

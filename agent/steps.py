@@ -6,7 +6,7 @@ step knows whether it is a dry run.
 """
 
 import difflib
-from typing import Callable, List, NamedTuple, Optional, Protocol
+from typing import Callable, List, NamedTuple, Optional, Protocol, Sequence
 
 from .machine import Machine
 from .system import FileState
@@ -86,17 +86,76 @@ class RemoveFile(NamedTuple):
     name: str
     path: str
     purpose: str
+    only: Optional[str] = None  # remove it only while it has this content; None: whatever it has
 
     @property
     def description(self) -> str:
         return f"remove {self.path} ({self.purpose})"
 
     def pending(self, machine: Machine) -> Optional[Change]:
-        return Change("it is there") if machine.system.read_file(self.path) else None
+        found = machine.system.read_file(self.path)
+        if found:
+            ours = self.only is None or found.content == self.only.encode("utf-8")
+            return Change("it is there") if ours else None
+        return Change("remains of an interrupted write") if machine.system.has_remains(self.path) else None
 
     def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
         machine.system.remove_file(self.path)
         return f"removed {self.path}"
+
+
+class RemoveDirectory(NamedTuple):
+    """A directory of ours, with all that is in it."""
+
+    name: str
+    path: str
+    purpose: str
+
+    @property
+    def description(self) -> str:
+        return f"remove {self.path} ({self.purpose})"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        present = machine.system.is_directory(self.path)
+        return Change(_listed(machine.system.entries(self.path))) if present else None
+
+    def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
+        machine.system.remove_directory(self.path)
+        return f"removed {self.path}"
+
+
+class EmptyDirectory(NamedTuple):
+    """A directory of another program's, which stays while its content goes."""
+
+    name: str
+    path: str
+    owner: str  # whose directory it must be: nobody else's is emptied, wherever a configuration points
+    purpose: str
+
+    @property
+    def description(self) -> str:
+        return f"empty {self.path} ({self.purpose})"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        entries = machine.system.entries(self.path)
+        if not entries:
+            return None
+        stranger = self._stranger(machine)
+        return Change(stranger or _listed(entries))
+
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        stranger = self._stranger(machine)
+        if stranger:
+            tell(stranger)
+            return f"left {self.path} alone"
+        machine.system.empty_directory(self.path)
+        return f"emptied {self.path}"
+
+    def _stranger(self, machine: Machine) -> str:
+        found = machine.system.owner_name(self.path)
+        if found == self.owner:
+            return ""
+        return f"{self.path} belongs to {found}, not to {self.owner}, so its content is left alone: look at it yourself"
 
 
 class SetHostName(NamedTuple):
@@ -116,6 +175,11 @@ class SetHostName(NamedTuple):
     def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
         machine.system.set_host_name(self.host_name)
         return f"the host name is {self.host_name}"
+
+
+def _listed(entries: Sequence[str]) -> str:
+    more = f" and {len(entries) - 5} more" if len(entries) > 5 else ""
+    return ", ".join(entries[:5]) + more or "it is empty"
 
 
 def _lines(text: str) -> List[str]:

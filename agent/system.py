@@ -22,7 +22,9 @@ from .errors import AnnexError, CommandFailed, CommandTimedOut, CommandUnavailab
 
 COMMAND_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 STATE_DIR = "/run/annex-agent"
-_LOCK_TRIES = 10
+# The mark that HTCondor may start: the condition of its unit's start, and of every restart.
+CONFIGURED = f"{STATE_DIR}/configured"
+_LOCK_TRIES = 40
 _LOCK_PAUSE_S = 0.05
 
 
@@ -99,15 +101,54 @@ class System:
             ) from err
 
     def remove_file(self, path: str) -> None:
-        """Remove ``path`` if it is there."""
+        """Remove ``path`` if it is there, with what an interrupted write of it has left."""
+        for real in (self._real(path), _temporary(self._real(path))):
+            if not os.path.lexists(real):  # a read-only file system would complain even then
+                continue
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    real.unlink()
+            except OSError as err:
+                raise AnnexError(f"{path} cannot be removed ({err.strerror}): look at what stands there") from err
+
+    def remove_directory(self, path: str) -> None:
+        """Remove ``path`` with all that is in it, if it is there; a symbolic link there is not followed."""
         real = self._real(path)
-        if not os.path.lexists(real):  # a read-only file system would complain even then
+        if not os.path.lexists(real):
             return
         try:
-            with contextlib.suppress(FileNotFoundError):
-                real.unlink()
+            shutil.rmtree(real)
         except OSError as err:
-            raise AnnexError(f"{path} cannot be removed ({err.strerror}): look at what stands there") from err
+            raise AnnexError(f"{path} cannot be removed ({err}): look at what stands there") from err
+
+    def entries(self, path: str) -> Tuple[str, ...]:
+        """The names in the directory ``path``; none where there is no directory."""
+        try:
+            return tuple(sorted(entry.name for entry in self._real(path).iterdir()))
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as err:
+            raise AnnexError(f"{path} cannot be listed ({err.strerror}): run as root") from err
+
+    def owner_name(self, path: str) -> str:
+        """The user that ``path`` belongs to, by name or number; empty where there is nothing."""
+        try:
+            uid = self._real(path).stat().st_uid
+        except OSError:
+            return ""
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return str(uid)
+
+    def empty_directory(self, path: str) -> None:
+        """Remove all that is in the directory ``path``; symbolic links in it go, what they lead to stays."""
+        for name in self.entries(path):
+            entry = self._real(path) / name
+            if entry.is_dir() and not entry.is_symlink():
+                self.remove_directory(f"{path}/{name}")
+            else:
+                self.remove_file(f"{path}/{name}")
 
     def is_directory(self, path: str) -> bool:
         """Whether there is a directory at ``path``."""
@@ -247,7 +288,10 @@ def memory_file(text: str) -> Iterator[MemoryFile]:
 
 
 def _lock(file: TextIO) -> None:
-    """Take the lock, or raise BlockingIOError; ``is_busy`` of another process may hold it for a moment."""
+    """Take the lock, or raise BlockingIOError.
+
+    ``is_busy`` of another process may hold it for a moment, and so may the run that has just had systemd follow it.
+    """
     for _ in range(_LOCK_TRIES - 1):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,6 +20,7 @@ from annex_agent.machine import Machine
 from annex_agent.model import Facts, Host, Instance, Settings
 from annex_agent.steps import Change, Tell
 from annex_agent.system import Completed, MemoryFile, System
+from annex_agent.systemd import Systemd
 
 # A machine under load is no fault of the code's: no example is timed.
 settings.register_profile("unit", deadline=None)
@@ -219,7 +220,7 @@ def live(tmp_path: Path) -> LiveTree:
 @pytest.fixture
 def machine(live: LiveTree) -> Machine:
     """A machine on which no daemon runs."""
-    return Machine(live, HTCondor(live), FixedDaemons())
+    return Machine(live, HTCondor(live), FixedDaemons(), Systemd(live))
 
 
 @pytest.fixture

@@ -1,24 +1,38 @@
 """The plan: which steps, in which order, with which content."""
 
 from dataclasses import replace
-from typing import List
+from typing import List, Optional
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annex_agent.daemon_steps import ReadBack, StartDaemons, StopDaemons, WaitForSlot, WithdrawSlot
+from annex_agent.daemon_steps import ReadBack, StartDaemons, WaitForSlot
 from annex_agent.errors import AnnexError
 from annex_agent.grammar import knob_name, knob_value
 from annex_agent.htcondor import CONFIG_FILE
-from annex_agent.model import Condor, Facts, Host, Knob
-from annex_agent.plan import CLOUD_INIT_FILE, CONFIGURED, Goal, Plan, build_plan, build_stop_plan
-from annex_agent.steps import RemoveFile, SetHostName, WriteFile
+from annex_agent.model import Condor, Facts, Host, Knob, State
+from annex_agent.plan import (
+    CLOUD_INIT_FILE,
+    CONFIGURED,
+    Goal,
+    Plan,
+    build_clean_plan,
+    build_plan,
+    build_stop_plan,
+)
+from annex_agent.steps import EmptyDirectory, RemoveFile, SetHostName, WriteFile
+from annex_agent.stop_steps import StopDaemons, WithdrawSlot
+from annex_agent.unit_steps import FollowUnit
 
 from .conftest import WIKI as BARE
 
 CONDOR = Condor(
-    "23.9.6", ("/var/log/condor",), "/var/log/condor/.startd_address", "/usr/libexec/condor/linux_kernel_tuning"
+    "23.9.6",
+    ("/var/log/condor",),
+    "/var/log/condor/.startd_address",
+    "/usr/libexec/condor/linux_kernel_tuning",
+    ("/var/log/condor", "/var/lib/condor/execute"),
 )
 INSTANCE = BARE.instance
 FACTS = replace(BARE, host=Host(condor=CONDOR))
@@ -35,6 +49,7 @@ def file(plan: Plan, path: str) -> WriteFile:
 
 def test_a_start_configures_before_it_starts_anything() -> None:
     assert names(build_plan(FACTS, Goal.START)) == [
+        "state",
         "hostname-file",
         "host-name",
         "read-back",
@@ -43,6 +58,7 @@ def test_a_start_configures_before_it_starts_anything() -> None:
         "directories",
         "daemons",
         "slot",
+        "unit",
     ]
 
 
@@ -61,7 +77,11 @@ def test_what_is_read_back_is_what_is_written_and_what_the_daemons_are_marked_wi
     (read_back,) = [step for step in plan.steps if isinstance(step, ReadBack)]
     (daemons,) = [step for step in plan.steps if isinstance(step, StartDaemons)]
     assert read_back.text == file(plan, CONFIG_FILE).content
-    assert file(plan, CONFIGURED).content == f"{daemons.fingerprint}\n"
+    assert file(plan, CONFIGURED).content.splitlines() == [
+        f"ANNEX_AGENT_CONFIG={daemons.fingerprint}",
+        "ANNEX_AGENT_INSTANCE_ID=i-10a64379",
+        "ANNEX_AGENT_BOOT_ID=",
+    ]
 
 
 def test_another_public_address_is_another_fingerprint() -> None:
@@ -122,10 +142,68 @@ def test_an_owner_who_decides_about_kernel_tuning_is_left_alone() -> None:
     assert "linux_kernel_tuning" not in daemons.description
 
 
+def test_where_systemd_keeps_htcondor_it_is_systemd_that_starts_it() -> None:
+    plan = build_plan(replace(FACTS, host=Host(condor=CONDOR, keeps_condor=True)), Goal.START)
+    (daemons,) = [step for step in plan.steps if isinstance(step, StartDaemons)]
+    assert daemons.by_systemd
+    assert daemons.description.startswith("start condor.service")
+
+
+def strange(host_name: Optional[str]) -> Host:
+    return Host(condor=CONDOR, state=State("i-strange", "another-boot", host_name))
+
+
+def test_what_another_instance_left_is_removed_before_anything_is_written() -> None:
+    plan = build_plan(replace(FACTS, host=strange("ec2-1-2-3-4.compute-1.amazonaws.com")), Goal.START)
+    assert names(plan)[: names(plan).index("state")] == [
+        "strange-daemons",
+        "forget-mark",
+        "forget-config",
+        "forget-cloud-init",
+        "forget-hostname",
+        "empty-1",
+        "empty-2",
+    ]
+    assert [type(step) for step in plan.steps].count(WithdrawSlot) == 0, "that instance may be alive"
+    assert any("i-strange's" in note for note in plan.notes)
+
+
+def test_this_instances_own_remains_stay() -> None:
+    host = Host(condor=CONDOR, boot_id="b2", state=State(INSTANCE.instance_id, "b1", "a-name"))
+    plan = build_plan(replace(FACTS, host=host), Goal.START)
+    assert names(plan) == names(build_plan(FACTS, Goal.START))
+    assert '"boot_id": "b2"' in file(plan, "/var/lib/annex-agent/instance.json").content
+
+
+def test_an_image_keeps_nothing_of_one_instance_and_the_record_goes_last() -> None:
+    plan = build_clean_plan(strange("a-name"), keep_condor=False)
+    assert [getattr(step, "path", None) for step in plan.steps] == [
+        CONFIGURED,
+        CONFIG_FILE,
+        CLOUD_INIT_FILE,
+        "/etc/hostname",
+        "/var/log/condor",
+        "/var/lib/condor/execute",
+        "/run/annex-agent",
+        "/var/lib/annex-agent",
+    ]
+
+
+def test_a_host_name_that_was_left_as_it_was_stays() -> None:
+    for host in (strange(None), Host()):
+        paths = [getattr(step, "path", None) for step in build_clean_plan(host, keep_condor=False).steps]
+        assert "/etc/hostname" not in paths
+
+
+def test_htcondors_own_files_can_be_kept() -> None:
+    steps = build_clean_plan(strange(None), keep_condor=True).steps
+    assert [step for step in steps if isinstance(step, EmptyDirectory)] == []
+
+
 def test_a_stop_ends_the_daemons_and_then_looks_at_the_collector() -> None:
     plan = build_stop_plan("i-10a64379", "graceful", 600)
-    assert [type(step) for step in plan.steps] == [StopDaemons, WithdrawSlot]
-    assert [type(step) for step in build_stop_plan(None, "fast", 60).steps] == [StopDaemons]
+    assert [type(step) for step in plan.steps] == [RemoveFile, StopDaemons, WithdrawSlot, FollowUnit]
+    assert [type(step) for step in build_stop_plan(None, "fast", 60).steps] == [RemoveFile, StopDaemons, FollowUnit]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +215,7 @@ def test_a_stop_ends_the_daemons_and_then_looks_at_the_collector() -> None:
     ],
 )
 def test_the_ladder_goes_down_from_the_mode(mode: str, rungs: object) -> None:
-    (stop, *_) = build_stop_plan(None, mode, 60).steps
+    (_, stop, *_) = build_stop_plan(None, mode, 60).steps
     assert isinstance(stop, StopDaemons)
     assert [(rung.name, rung.wait_s) for rung in stop.rungs] == rungs
 

@@ -7,6 +7,7 @@ import pytest
 from annex_agent import pool
 from annex_agent.htcondor import HTCondor, Slot
 from annex_agent.machine import Machine
+from annex_agent.systemd import Systemd
 
 from .conftest import FixedDaemons, LiveTree
 
@@ -19,7 +20,7 @@ def worker(live: LiveTree) -> Machine:
     """A machine whose startd runs and has written its address."""
     live.configured(STARTD_LOG="/log/StartLog", MASTER_LOG="/log/MasterLog")
     live.holds(ADDRESS_FILE, f"{OURS}\n$CondorVersion: 23.9.6 $\n$CondorPlatform: x $\n")
-    return Machine(live, HTCondor(live), FixedDaemons("condor_master", "condor_startd"))
+    return Machine(live, HTCondor(live), FixedDaemons("condor_master", "condor_startd"), Systemd(live))
 
 
 def lists(live: LiveTree, *addresses: str) -> None:
@@ -49,7 +50,7 @@ class TestListedSlots:
 
     def test_none_while_no_startd_runs(self, worker: Machine, live: LiveTree) -> None:
         lists(live, OURS)
-        assert names(Machine(live, worker.htcondor, FixedDaemons("condor_master"))) == []
+        assert names(Machine(live, worker.htcondor, FixedDaemons("condor_master"), Systemd(live))) == []
 
     def test_none_before_the_startd_has_written_its_address(self, worker: Machine, live: LiveTree) -> None:
         lists(live, OURS)

@@ -12,6 +12,7 @@ from annex_agent.machine import Machine
 from annex_agent.progress import Outcome
 from annex_agent.status import PATH, Record, as_text, current, read_runs
 from annex_agent.system import System
+from annex_agent.systemd import Systemd
 
 from .conftest import FixedDaemons, LiveTree, Steps
 
@@ -100,7 +101,7 @@ def worker(live: LiveTree) -> Machine:
     record = Record(live, "start")
     record.learned("i-10a64379", ())
     record.closes()
-    return Machine(live, HTCondor(live), FixedDaemons("condor_master", "condor_startd"))
+    return Machine(live, HTCondor(live), FixedDaemons("condor_master", "condor_startd"), Systemd(live))
 
 
 class TestTheAnswer:
@@ -125,11 +126,11 @@ class TestTheAnswer:
 
     def test_the_collector_is_not_asked_for_a_machine_that_was_never_configured(self, live: LiveTree) -> None:
         live.configured()
-        assert current(Machine(live, HTCondor(live), FixedDaemons()))["slots"] == []
+        assert current(Machine(live, HTCondor(live), FixedDaemons(), Systemd(live)))["slots"] == []
         assert live.ran == []
 
     def test_the_daemons_of_this_machine_are_not_those_of_a_tree(self, tree: System) -> None:
-        machine = Machine(tree, HTCondor(tree), FixedDaemons("condor_master", "condor_startd"))
+        machine = Machine(tree, HTCondor(tree), FixedDaemons("condor_master", "condor_startd"), Systemd(tree))
         assert current(machine)["running"] is False
 
     def test_where_nothing_was_done(self, machine: Machine) -> None:
@@ -160,7 +161,7 @@ class TestTheText:
         record = Record(live, "start")
         record.learned(None, ())
         record.begins(step("one"))
-        text = as_text(current(Machine(live, HTCondor(live), FixedDaemons())))
+        text = as_text(current(Machine(live, HTCondor(live), FixedDaemons(), Systemd(live))))
         assert any(line.split() == ["running", "see", "to", "one"] for line in text.split("\n"))
 
     @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ class TestTheText:
 
 
 def test_a_run_that_was_killed_does_not_look_as_if_it_went_on(live: LiveTree) -> None:
-    machine = Machine(live, HTCondor(live), FixedDaemons())
+    machine = Machine(live, HTCondor(live), FixedDaemons(), Systemd(live))
     Record(live, "start").opens()
     with live.exclusive():
         assert current(machine)["runs"][-1]["state"] == "running"

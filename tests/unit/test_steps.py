@@ -1,6 +1,7 @@
 """The steps: what each would change, that it brings it about, and that a second run finds nothing to do."""
 
 import os
+import pwd
 import signal
 import stat
 from pathlib import Path
@@ -8,14 +9,16 @@ from typing import List, Tuple
 
 import pytest
 
-from annex_agent.daemon_steps import MakeDirectories, ReadBack, StartDaemons, StopDaemons, WaitForSlot, WithdrawSlot
-from annex_agent.errors import ConfigError, DaemonError
+from annex_agent.daemon_steps import MakeDirectories, ReadBack, StartDaemons, WaitForSlot
+from annex_agent.errors import AnnexError, ConfigError, DaemonError
 from annex_agent.htcondor import CONFIG_FILE, HTCondor
 from annex_agent.ladder import Rung
 from annex_agent.machine import Machine
 from annex_agent.model import Knob
-from annex_agent.steps import RemoveFile, SetHostName, Step, WriteFile
+from annex_agent.steps import EmptyDirectory, RemoveDirectory, RemoveFile, SetHostName, Step, WriteFile
+from annex_agent.stop_steps import StopDaemons, WithdrawSlot
 from annex_agent.system import System
+from annex_agent.systemd import Systemd
 
 from .conftest import FixedDaemons, LiveTree
 
@@ -124,7 +127,7 @@ class TestWriteFile:
         (tmp_path / "outside").chmod(0o644)
         (tree.root / CONFIG_FILE[1:]).parent.mkdir(parents=True)
         (tree.root / CONFIG_FILE[1:]).symlink_to(tmp_path / "outside")
-        assert WRITE.pending(Machine(tree, HTCondor(tree), FixedDaemons())) is not None
+        assert WRITE.pending(Machine(tree, HTCondor(tree), FixedDaemons(), Systemd(tree))) is not None
 
     def test_the_purpose_is_told(self) -> None:
         assert WRITE.description == f"write {CONFIG_FILE} (HTCondor's configuration)"
@@ -143,6 +146,76 @@ class TestRemoveFile:
     def test_an_empty_file_is_there_too(self, machine: Machine, live: LiveTree) -> None:
         live.holds("/etc/cloud/99.cfg", "")
         assert self.REMOVE.pending(machine) is not None
+
+    def test_remains_of_a_write_go_with_it(self, machine: Machine, live: LiveTree) -> None:
+        remains = live.holds("/etc/cloud/.99.cfg.annex-agent-new")
+        assert summary(self.REMOVE, machine) == "remains of an interrupted write"
+        self.REMOVE.perform(machine, no_one)
+        assert not remains.exists()
+
+    def test_a_file_that_somebody_else_has_changed_stays(self, machine: Machine, live: LiveTree) -> None:
+        step = self.REMOVE._replace(only="ours\n")
+        live.holds("/etc/cloud/99.cfg", "theirs\n")
+        assert step.pending(machine) is None
+        live.holds("/etc/cloud/99.cfg", "ours\n")
+        assert summary(step, machine) == "it is there"
+
+
+class TestRemoveDirectory:
+    REMOVE = RemoveDirectory("x", "/var/lib/annex-agent", "whose disk this is")
+
+    def test_a_second_run_finds_nothing_to_do(self, machine: Machine, live: LiveTree) -> None:
+        live.holds("/var/lib/annex-agent/a/b")
+        assert summary(self.REMOVE, machine) == "a"
+        self.REMOVE.perform(machine, no_one)
+        assert not (live.root / "var/lib/annex-agent").exists()
+        assert self.REMOVE.pending(machine) is None
+
+    def test_an_empty_one_goes_too(self, machine: Machine, live: LiveTree) -> None:
+        (live.root / "var/lib/annex-agent").mkdir(parents=True)
+        assert summary(self.REMOVE, machine) == "it is empty"
+
+    def test_a_link_in_its_place_is_not_followed(self, machine: Machine, live: LiveTree) -> None:
+        kept = live.holds("/home/kept")
+        (live.root / "var/lib").mkdir(parents=True)
+        (live.root / "var/lib/annex-agent").symlink_to(live.root / "home")
+        with pytest.raises(AnnexError, match="/var/lib/annex-agent cannot be removed"):
+            self.REMOVE.perform(machine, no_one)
+        assert kept.exists()
+
+
+class TestEmptyDirectory:
+    OWNER = pwd.getpwuid(os.geteuid()).pw_name
+    EMPTY = EmptyDirectory("x", "/var/log/condor", OWNER, "logs")
+
+    def test_a_second_run_finds_nothing_to_do(self, machine: Machine, live: LiveTree) -> None:
+        for name in ("a/b", "c", "d", "e", "f", ".hidden"):
+            live.holds(f"/var/log/condor/{name}")
+        assert summary(self.EMPTY, machine) == ".hidden, a, c, d, e and 1 more"
+        assert self.EMPTY.perform(machine, no_one) == "emptied /var/log/condor"
+        assert list((live.root / "var/log/condor").iterdir()) == []
+        assert self.EMPTY.pending(machine) is None
+
+    def test_where_there_is_none_there_is_nothing_to_do(self, machine: Machine) -> None:
+        assert self.EMPTY.pending(machine) is None
+
+    def test_links_go_and_what_they_lead_to_stays(self, machine: Machine, live: LiveTree) -> None:
+        kept = live.holds("/home/kept")
+        (live.root / "var/log/condor").mkdir(parents=True)
+        (live.root / "var/log/condor/link").symlink_to(live.root / "home")
+        (live.root / "var/log/condor/dangling").symlink_to("nowhere")
+        self.EMPTY.perform(machine, no_one)
+        assert kept.exists()
+        assert self.EMPTY.pending(machine) is None
+
+    def test_another_users_directory_is_left_alone(self, machine: Machine, live: LiveTree) -> None:
+        kept = live.holds("/var/log/condor/kept")
+        told: List[str] = []
+        step = self.EMPTY._replace(owner="condor-of-elsewhere")
+        assert f"/var/log/condor belongs to {self.OWNER}, not to condor-of-elsewhere" in summary(step, machine)
+        assert step.perform(machine, told.append) == "left /var/log/condor alone"
+        assert "look at it yourself" in told[0]
+        assert kept.exists()
 
 
 class TestSetHostName:
@@ -197,7 +270,7 @@ class TestStartDaemons:
     STEP = StartDaemons("f1", RUNGS)
 
     def with_master(self, live: LiveTree, *names: str, fingerprint: "str | None" = "") -> Machine:
-        return Machine(live, HTCondor(live), FixedDaemons(*names, fingerprint=fingerprint))
+        return Machine(live, HTCondor(live), FixedDaemons(*names, fingerprint=fingerprint), Systemd(live))
 
     def test_daemons_that_run_with_this_configuration_stay(self, live: LiveTree) -> None:
         assert self.STEP.pending(self.with_master(live, "condor_master", fingerprint="f1")) is None
@@ -291,7 +364,7 @@ def worker(live: LiveTree) -> Machine:
     """A machine with running daemons, whose startd has written its address."""
     live.configured(MASTER_LOG="/var/log/condor/MasterLog")
     live.holds(ADDRESS_FILE, "<67.202.60.66:9618?noUDP&sock=startd_7_ab>\n$CondorVersion$\n")
-    return Machine(live, HTCondor(live), DAEMONS)
+    return Machine(live, HTCondor(live), DAEMONS, Systemd(live))
 
 
 class TestWaitForSlot:
@@ -327,7 +400,7 @@ class TestWaitForSlot:
     def test_a_master_that_ends_meanwhile_ends_the_wait(self, worker: Machine, live: LiveTree) -> None:
         answers(live, "[]")
         with pytest.raises(DaemonError, match="condor_master ended before it had joined the pool"):
-            self.STEP.perform(Machine(live, worker.htcondor, FixedDaemons()), no_one)
+            self.STEP.perform(Machine(live, worker.htcondor, FixedDaemons(), Systemd(live)), no_one)
 
     def test_to_look_is_possible_without_a_collector(self, worker: Machine, live: LiveTree) -> None:
         live.command("condor_status", "echo 'no route' >&2; exit 1")

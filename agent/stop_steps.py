@@ -1,0 +1,71 @@
+"""The steps that take HTCondor down: end the daemons, make sure that the collector forgets the slot."""
+
+import time
+from typing import NamedTuple, Optional, Tuple
+
+from . import pool
+from .errors import AnnexError, CommandFailed, DaemonError
+from .ladder import Rung
+from .machine import Machine
+from .steps import Change, Tell
+
+_GONE_BY_ITSELF_S = 3.0
+_GONE_BY_REQUEST_S = 10.0
+
+
+class StopDaemons(NamedTuple):
+    """No process of HTCondor's is left, and no job's."""
+
+    rungs: Tuple[Rung, ...]
+    name: str = "daemons"
+
+    @property
+    def description(self) -> str:
+        return "end HTCondor's daemons: " + ", then ".join(f"{rung.name} ({rung.wait_s:g} s)" for rung in self.rungs)
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        running = machine.daemons.running()
+        return Change(", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in running)) if running else None
+
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        ended_by = machine.daemons.stop(self.rungs, machine.htcondor.off_peacefully, tell)
+        return f"ended by {ended_by} shutdown" if ended_by else "they had ended already"
+
+
+class WithdrawSlot(NamedTuple):
+    """The collector lists no slot of this machine: daemons that end well see to it, others cannot."""
+
+    constraint: str
+    name: str = "slot"
+    description: str = "make sure that the collector lists no slot of this machine"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        try:
+            slots = machine.htcondor.slots(self.constraint)
+        except AnnexError as err:
+            return Change(str(err))
+        return Change(f"it lists {pool.names(slots)}") if slots else None
+
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        try:
+            if self._gone_within(machine, _GONE_BY_ITSELF_S):
+                return "gone from the collector"
+            tell("the collector still lists this machine's slot: asking it to forget it")
+            machine.htcondor.withdraw(self.constraint)
+            if self._gone_within(machine, _GONE_BY_REQUEST_S):
+                return "withdrawn from the collector"
+        except CommandFailed as err:
+            tell(f"{err}: a slot that is still listed goes with its ad's lifetime (15 minutes by default)")
+            return "the collector could not be asked"
+        raise DaemonError(
+            "the collector still lists this machine's slot although no daemon is left: "
+            "does it allow this worker ADVERTISE_STARTD? The ad goes with its lifetime (15 minutes by default)"
+        )
+
+    def _gone_within(self, machine: Machine, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while machine.htcondor.slots(self.constraint):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.1)
+        return True

@@ -1,0 +1,61 @@
+"""systemd on this machine: which units there are, how they are, and starting them."""
+
+from typing import Dict, Mapping, Sequence
+
+from .errors import CommandError, DaemonError
+from .system import CONFIGURED, System
+
+AGENT_UNIT = "annex-agent.service"
+CONDOR_UNIT = "condor.service"
+_RUNS = "/run/systemd/system"  # sd_booted(3)
+_LOOK_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 120.0  # it may have to wait for what HTCondor's unit is ordered after
+
+
+class Systemd:
+    """Asked through systemctl; where systemd is not process 1 there are no units."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    @property
+    def runs(self) -> bool:
+        """Whether systemd is process 1 here."""
+        return self._system.is_live and self._system.is_directory(_RUNS)
+
+    @property
+    def keeps_condor(self) -> bool:
+        """Whether HTCondor's own unit is there, with our drop-in: the mark is its condition and its environment."""
+        found = self._show(CONDOR_UNIT, ["LoadState", "EnvironmentFiles"])
+        return found.get("LoadState") == "loaded" and CONFIGURED in found.get("EnvironmentFiles", "")
+
+    def active_state(self, unit: str) -> str:
+        """``active``, ``inactive``, ``failed``, ``activating``, ...; empty where there is no such unit."""
+        found = self._show(unit, ["LoadState", "ActiveState"])
+        return found.get("ActiveState", "") if found.get("LoadState") == "loaded" else ""
+
+    def start(self, unit: str) -> None:
+        """Start a unit, and wait until systemd has done so; a condition that does not hold is no error to systemd."""
+        done = self._system.run(("systemctl", "start", unit), _START_TIMEOUT_S)
+        if done.code:
+            raise DaemonError(f"systemctl start {unit}: {' '.join(done.stderr.split())[:500]}")
+
+    def request(self, verb: str, unit: str) -> None:
+        """Have systemd ``start`` or ``stop`` a unit once it gets to it; nothing is waited for."""
+        done = self._system.run(("systemctl", "--no-block", verb, unit), _LOOK_TIMEOUT_S)
+        if done.code:
+            raise DaemonError(f"systemctl {verb} {unit}: {' '.join(done.stderr.split())[:500]}")
+
+    def _show(self, unit: str, properties: Sequence[str]) -> Mapping[str, str]:
+        if not self.runs:
+            return {}
+        argv = ("systemctl", "show", unit, *(f"--property={name}" for name in properties))
+        try:
+            done = self._system.run(argv, _LOOK_TIMEOUT_S)
+        except CommandError:
+            return {}
+        found: Dict[str, str] = {}
+        for line in done.stdout.splitlines():
+            name, _, value = line.partition("=")
+            found[name] = f"{found[name]}\n{value}" if name in found else value
+        return found

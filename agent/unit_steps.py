@@ -1,0 +1,33 @@
+"""The step that keeps systemd's view of us true, whoever ran annex-agent."""
+
+from typing import NamedTuple, Optional
+
+from .machine import Machine
+from .steps import Change, Tell
+from .systemd import AGENT_UNIT
+
+
+class FollowUnit(NamedTuple):
+    """annex-agent.service is active if and only if this machine is to be a slot in the pool.
+
+    A person's ``annex-agent start`` would otherwise leave a unit behind that power-off has no reason to stop, and
+    their ``annex-agent stop`` one that ``systemctl start`` takes for started.
+    """
+
+    active: bool
+    name: str = "unit"
+
+    @property
+    def description(self) -> str:
+        return f"have systemd take {AGENT_UNIT} for {'started' if self.active else 'stopped'}"
+
+    def pending(self, machine: Machine) -> Optional[Change]:
+        # While systemd itself has us run, the unit is activating or deactivating, and needs no word from us.
+        state = machine.systemd.active_state(AGENT_UNIT)
+        differs = state in (("inactive", "failed") if self.active else ("active",))
+        return Change(f"it is {state}") if differs else None
+
+    def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
+        # The unit runs annex-agent once more, which finds that nothing is left to do.
+        machine.systemd.request("start" if self.active else "stop", AGENT_UNIT)
+        return f"{AGENT_UNIT} follows"
