@@ -13,7 +13,7 @@ from .wait import wait_until
 CONFIG = "/etc/condor/config.d/60-annex-agent.config"
 PRIVATE_NETWORK = "amazon-ec2-us-east-1c"
 INSTANCE = "i-0a64379b1c2d3e4f5"
-FILES = (CONFIG, "/etc/hostname", "/run/annex-agent/configured")
+FILES = (CONFIG, "/etc/hostname", "/run/annex-agent/configured", "/var/lib/annex-agent/instance.json")
 IDLE, RUNNING, COMPLETED = 1, 2, 4
 PATIENT_JOB = "#!/bin/sh\ntouch output.txt\ntrap '' TERM\nwhile :; do sleep 1; done\n"
 POLITE_JOB = "#!/bin/sh\ntr a-z A-Z <input.txt >output.txt\nsleep 300 & wait\n"
@@ -146,7 +146,8 @@ def test_status_tells_the_boot_and_the_slot(joined: Region, worker: Machine) -> 
     assert answer["running"] is True
     assert answer["slots"] == [{"name": f"slot1@{public_name(PUBLIC)}", "state": "Unclaimed", "activity": "Idle"}]
     (run,) = answer["runs"]
-    assert [step["result"] for step in run["steps"]].count("done") == len(run["steps"]) - 1
+    unchanged = [step["name"] for step in run["steps"] if step["result"] == "unchanged"]
+    assert unchanged == ["read-back", "unit"]
     assert all("seconds" in step for step in run["steps"])
     agent(worker, "stop")
     assert "start, begun" in agent(worker, "status", code=3)
@@ -265,7 +266,7 @@ def or_die(self, target):
 pathlib.Path.replace = or_die
 sys.exit(cli.main(["start"]))
 """
-STEPS = 8
+STEPS = 10
 KILLED = (-9, 137)
 
 
@@ -276,7 +277,9 @@ def final_state(region: Region) -> List[Any]:
     masters = [command for command in condor_processes(worker).values() if command.startswith("condor_master")]
     left_over = worker.run(["find", "/etc", "/run", "-name", ".*annex-agent-new"]).stdout
     files = worker.run(["stat", "--format=%n %a %U:%G %s", *FILES]).stdout
-    return [slot, masters, left_over, files, *(worker.read(path) for path in FILES), worker.run(["hostname"]).stdout]
+    boot = worker.read("/proc/sys/kernel/random/boot_id").strip()  # each power-on of a machine is another
+    texts = [worker.read(path).replace(boot, "THIS BOOT") for path in FILES]
+    return [slot, masters, left_over, files, *texts, worker.run(["hostname"]).stdout]
 
 
 @pytest.fixture(scope="module")
@@ -408,3 +411,30 @@ def test_a_master_that_dies_is_told_and_not_waited_for(region: Region, worker: M
     worker.write("/etc/condor/config.d/40-broken.config", "LOG = /proc/sys\n")
     said = agent(worker, "start", code=7)
     assert "condor_master" in said
+
+
+def test_clean_leaves_nothing_of_the_instance(joined: Region, worker: Machine) -> None:
+    assert "annex-agent stop first" in agent(worker, "clean", code=7)
+    agent(worker, "stop")
+    before = whole_disk(worker)
+    assert f"remove {CONFIG}" in agent(worker, "clean", "--dry-run")
+    assert whole_disk(worker) == before
+    agent(worker, "clean")
+    left = worker.run(["find", *FILES, "/run/annex-agent", "/var/log/condor", "/var/lib/condor/execute"], check=False)
+    assert left.stdout.split() == ["/var/log/condor", "/var/lib/condor/execute"]
+    agent(worker, "clean")
+    agent(worker, "start")
+    assert joined.pool.slots("Name")
+
+
+def test_an_image_made_of_a_worker_becomes_another_instances(joined: Region, worker: Machine) -> None:
+    agent(worker, "stop")
+    worker.write("/var/lib/condor/execute/left", "by a job of the other instance")
+    worker.run(["chown", "condor:", "/var/lib/condor/execute/left"])
+    joined.imds.update({"meta-data": {"instance-id": "i-0ffffffffffffffff"}})
+    said = agent(worker, "start")
+    assert f"this disk was instance {INSTANCE}'s" in said
+    assert worker.run(["ls", "-A", "/var/lib/condor/execute"]).stdout == ""
+    (slot,) = joined.pool.slots("CloudInstanceID")
+    assert slot == {"CloudInstanceID": "i-0ffffffffffffffff"}
+    assert "nothing to do" in agent(worker, "start")
