@@ -8,6 +8,7 @@ from .errors import AnnexError, CommandFailed, DaemonError
 from .ladder import Rung
 from .machine import Machine
 from .steps import Change, Tell
+from .systemd import CONDOR_UNIT
 
 _GONE_BY_ITSELF_S = 3.0
 _GONE_BY_REQUEST_S = 10.0
@@ -25,11 +26,20 @@ class StopDaemons(NamedTuple):
 
     def pending(self, machine: Machine) -> Optional[Change]:
         running = machine.daemons.running()
-        return Change(", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in running)) if running else None
+        if running:
+            return Change(", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in running))
+        return Change(f"systemd is about to start {CONDOR_UNIT} again") if self._comes_back(machine) else None
 
     def perform(self, machine: Machine, tell: Tell) -> str:
         ended_by = machine.daemons.stop(self.rungs, machine.htcondor.off_peacefully, tell)
+        if self._comes_back(machine):
+            machine.systemd.settle(CONDOR_UNIT)
         return f"ended by {ended_by} shutdown" if ended_by else "they had ended already"
+
+    @staticmethod
+    def _comes_back(machine: Machine) -> bool:
+        """Whether systemd takes HTCondor for running, or waits for the time to start it again after a crash."""
+        return machine.systemd.active_state(CONDOR_UNIT) in ("active", "activating")
 
 
 class WithdrawSlot(NamedTuple):

@@ -9,7 +9,7 @@ AGENT_UNIT = "annex-agent.service"
 CONDOR_UNIT = "condor.service"
 _RUNS = "/run/systemd/system"  # sd_booted(3)
 _LOOK_TIMEOUT_S = 10.0
-_START_TIMEOUT_S = 120.0  # it may have to wait for what HTCondor's unit is ordered after
+_DO_TIMEOUT_S = 120.0  # it may have to wait for what HTCondor's unit is ordered after
 
 
 class Systemd:
@@ -36,13 +36,19 @@ class Systemd:
 
     def start(self, unit: str) -> None:
         """Start a unit, and wait until systemd has done so; a condition that does not hold is no error to systemd."""
-        done = self._system.run(("systemctl", "start", unit), _START_TIMEOUT_S)
-        if done.code:
-            raise DaemonError(f"systemctl start {unit}: {' '.join(done.stderr.split())[:500]}")
+        self._do("start", unit)
+
+    def settle(self, unit: str) -> None:
+        """Make sure that a unit whose processes were ended stays stopped: systemd may be about to start it again."""
+        # Without its dependencies: they would stop us, whom systemd may have started to do just this.
+        self._do("stop", unit, "--job-mode=ignore-dependencies")
 
     def request(self, verb: str, unit: str) -> None:
         """Have systemd ``start`` or ``stop`` a unit once it gets to it; nothing is waited for."""
-        done = self._system.run(("systemctl", "--no-block", verb, unit), _LOOK_TIMEOUT_S)
+        self._do(verb, unit, "--no-block")
+
+    def _do(self, verb: str, unit: str, *options: str) -> None:
+        done = self._system.run(("systemctl", *options, verb, unit), _DO_TIMEOUT_S)
         if done.code:
             raise DaemonError(f"systemctl {verb} {unit}: {' '.join(done.stderr.split())[:500]}")
 

@@ -7,6 +7,7 @@ from annex_agent.daemons import FINGERPRINT
 from annex_agent.errors import DaemonError
 from annex_agent.htcondor import HTCondor
 from annex_agent.machine import Machine
+from annex_agent.stop_steps import StopDaemons
 from annex_agent.systemd import AGENT_UNIT, CONDOR_UNIT, Systemd
 from annex_agent.unit_steps import FollowUnit
 
@@ -57,6 +58,8 @@ class TestUnits:
             Systemd(live).start(CONDOR_UNIT)
         with pytest.raises(DaemonError, match="systemctl stop"):
             Systemd(live).request("stop", CONDOR_UNIT)
+        with pytest.raises(DaemonError, match="systemctl stop"):
+            Systemd(live).settle(CONDOR_UNIT)
 
 
 class TestFollowUnit:
@@ -123,3 +126,20 @@ class TestStartBySystemd:
 
     def test_the_mark_is_named_as_the_masters_environment(self) -> None:
         assert FINGERPRINT == "ANNEX_AGENT_CONFIG"
+
+
+class TestStopUnderSystemd:
+    STEP = StopDaemons(())
+
+    def test_a_unit_that_systemd_is_about_to_start_again_is_stopped(self, machine: Machine, live: LiveTree) -> None:
+        booted(live, says=is_("activating"))
+        change = self.STEP.pending(machine)
+        assert change
+        assert change.summary == "systemd is about to start condor.service again"
+        self.STEP.perform(machine, no_one)
+        assert live.ran[-1] == ("systemctl", "--job-mode=ignore-dependencies", "stop", CONDOR_UNIT)
+
+    @pytest.mark.parametrize("state", ["inactive", "failed", "deactivating"])
+    def test_one_that_stays_down_is_left_alone(self, machine: Machine, live: LiveTree, state: str) -> None:
+        booted(live, says=is_(state))
+        assert self.STEP.pending(machine) is None
