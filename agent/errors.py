@@ -5,8 +5,10 @@
     AnnexError                   1  failed
     +-- UsageError               2  the command line asks for something impossible
     +-- MetadataError            4  not on EC2, or its metadata service cannot be used
+    |   +-- MetadataUnreachable     nothing answers at its address
     +-- ConfigError              5  settings, user-data or rendered configuration are invalid
     +-- DaemonError              7  the daemons did not come up or go down
+    +-- FenceError               1  jobs could read the metadata service
     +-- CommandError             1
         +-- CommandUnavailable      it could not be run at all
         +-- CommandFailed           it ran, and said no
@@ -36,6 +38,10 @@ class MetadataError(AnnexError):
     exit_code = 4
 
 
+class MetadataUnreachable(MetadataError):  # noqa: N818 - reads as what happened
+    """Nothing answers at the metadata service's address."""
+
+
 class ConfigError(AnnexError):
     """Settings are invalid; ``problems`` holds every one of them, in the order found."""
 
@@ -50,6 +56,10 @@ class DaemonError(AnnexError):
     """HTCondor's daemons did not reach the state that was asked for in time."""
 
     exit_code = 7
+
+
+class FenceError(AnnexError):
+    """The metadata service hands out credentials, and could not be fenced off from the jobs."""
 
 
 class CommandError(AnnexError):

@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Mapping, NamedTuple, Optional
 
-from .errors import ConfigError, MetadataError, UsageError
+from .errors import ConfigError, MetadataError, MetadataUnreachable, UsageError
+from .fence_steps import fence_is_up
 from .host import read_host
-from .imds import Access, Imds, Reading, read_instance
+from .imds import IPV4_ENDPOINT, IPV6_ENDPOINT, Access, Imds, Reading, read_instance
 from .machine import Machine
 from .model import Facts, Settings
 from .settings import CONFIG_FILE, Source, from_yaml, merge
@@ -19,6 +20,7 @@ from .userdata import parse
 
 IMDS_DEADLINE_S = 300.0  # at boot, when the network may be late
 IMDS_DEADLINE_DRY_S = 5.0  # for a person who waits for the answer
+_IMDS_DEADLINE_FENCED_S = 0.5  # for somebody who will not get one
 _FILE_LIMIT = 1024 * 1024
 
 
@@ -45,7 +47,7 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
     config = read_config(machine, wanted.config)
     with ThreadPoolExecutor(max_workers=1) as beside:
         host = beside.submit(read_host, machine)  # HTCondor's tools run while the metadata service answers
-        reading = _read_metadata(config, wanted, environ)
+        reading = _read_metadata(machine, config, wanted, environ)
         user_data = parse(_read(wanted.user_data) if wanted.user_data else reading.user_data)
         merged = merge([config, user_data.source])
     version = "IMDSv1 only" if reading.speaks_v1_only else "IMDSv2"
@@ -58,19 +60,40 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
     )
 
 
-def _read_metadata(config: Source, wanted: Wanted, environ: Mapping[str, str]) -> Reading:
+def _read_metadata(machine: Machine, config: Source, wanted: Wanted, environ: Mapping[str, str]) -> Reading:
     settings = replace(Settings(), **config.fields)
     try:
-        imds = Imds(Access.from_environment(environ, wanted.deadline_s, settings.metadata_v1))
-        try:
-            return read_instance(imds)
-        finally:
-            imds.close()
+        access = Access.from_environment(environ, wanted.deadline_s, settings.metadata_v1)
+        return _read_fenced(access, machine) if _is_fenced_off(machine, access) else _read_at(access)
     except MetadataError as err:
         if config.problems:  # both have to be mended, so both are said
             problems = [f"{config.name}: {problem}" for problem in config.problems]
             raise ConfigError([*problems, str(err)]) from err
         raise
+
+
+def _read_at(access: Access) -> Reading:
+    imds = Imds(access)
+    try:
+        return read_instance(imds)
+    finally:
+        imds.close()
+
+
+def _is_fenced_off(machine: Machine, access: Access) -> bool:
+    system = machine.system
+    fenced = {IPV4_ENDPOINT, IPV6_ENDPOINT}.issuperset(access.endpoints)
+    return fenced and system.is_live and system.uid != 0 and fence_is_up(system)
+
+
+def _read_fenced(access: Access, machine: Machine) -> Reading:
+    try:
+        return _read_at(replace(access, deadline_s=_IMDS_DEADLINE_FENCED_S))
+    except MetadataUnreachable as err:
+        raise MetadataError(
+            f"this user (uid {machine.system.uid}) is fenced off from the instance metadata service, as every job is "
+            "(metadata.restrict_to_root): run sudo annex-agent --dry-run"
+        ) from err
 
 
 def read_config(machine: Machine, path: Optional[Path]) -> Source:
@@ -105,6 +128,8 @@ def _notices(reading: Reading) -> "list[str]":
             f"{reading.endpoint} speaks only IMDSv1, without session tokens: EC2's own service speaks IMDSv2; "
             "metadata: {v1: never} in config.yaml would refuse it"
         )
-    if reading.tags_left_out:
+    if reading.tags_left_out is None:
+        notices.append("the instance's tags, if it has any, were not read, to spare the metadata service")
+    elif reading.tags_left_out:
         notices.append(f"{reading.tags_left_out} of the instance's tags were not read, to spare the metadata service")
     return notices

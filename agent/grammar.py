@@ -14,6 +14,7 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_ROLE_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,64}\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
 _KNOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -65,6 +66,15 @@ def ipv4(text: str) -> Address:
 def token(text: str) -> str:
     """An AWS name or identifier: a zone, a region, an instance id or type (64 characters at most)."""
     return _plain_name(text, "a name that AWS uses", 64)
+
+
+def role_name(text: str) -> str:
+    """The name of an IAM role (IAM user guide, "IAM and AWS STS quotas")."""
+    if not _ROLE_NAME.match(text):
+        raise ValueError(
+            f"{quoted(text)} is not the name of an IAM role (letters, digits and '+=,.@_-'; at most 64 characters)"
+        )
+    return text
 
 
 def mac(text: str) -> str:

@@ -26,6 +26,7 @@ class Instance:
     public_ipv4: Optional[Address] = None  # None: a private subnet, or no address associated
     public_hostname: Optional[str] = None  # None: the VPC hands out no DNS host names
     life_cycle: str = "on-demand"
+    iam_role: Optional[str] = None  # the metadata service hands out this role's credentials
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -51,6 +52,7 @@ class Settings:
     advertise: str = "auto"  # auto, public or private
     private_network_name: str = "amazon-ec2-{availability_zone}"
     metadata_v1: str = "fallback"  # fallback or never
+    restrict_to_root: bool = True  # whether the metadata service is fenced off from everybody else
     stop_mode: str = "graceful"
     stop_timeout_s: int = 600
     condor: Tuple[Knob, ...] = ()  # the last word, in order

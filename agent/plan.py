@@ -10,6 +10,7 @@ from typing import List, NamedTuple, Optional, Tuple
 from . import state
 from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, WaitForSlot
 from .daemons import FINGERPRINT
+from .fence_steps import LowerFence, RaiseFence
 from .htcondor import CONFIG_FILE
 from .ladder import ladder
 from .leftovers import CLOUD_INIT_FILE, HOST_NAME_FILE, condor_files, own_files, records
@@ -46,6 +47,7 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
     text = render("condor/60-annex-agent.config.j2", instance_id=facts.instance.instance_id, blocks=blocks)
     fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
     steps: List[Step] = [
+        *_fence_steps(facts),
         *_purge(facts),
         _record(facts),
         *_host_name_steps(facts),
@@ -117,6 +119,13 @@ def _limits(facts: Facts) -> List[str]:
     if not facts.host.condor and facts.host.is_live:
         limits.append(_NO_CONDOR)
     return limits
+
+
+def _fence_steps(facts: Facts) -> List[Step]:
+    """First of all: no job may have run before the fence is up."""
+    if not facts.host.is_live:
+        return []
+    return [RaiseFence(facts.instance.iam_role) if facts.settings.restrict_to_root else LowerFence()]
 
 
 def _host_name_steps(facts: Facts) -> List[Step]:

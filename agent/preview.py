@@ -18,6 +18,7 @@ def show_facts(gathered: Gathered) -> str:
         ("placement", _joined(instance.availability_zone, instance.region, instance.vpc_id)),
         ("public", _joined(instance.public_ipv4, instance.public_hostname) or "no public address"),
         ("private", _joined(instance.local_ipv4, instance.local_hostname)),
+        ("role", instance.iam_role),
         ("tags", ", ".join(f"{key}={ascii(value)[1:-1]}" for key, value in sorted(instance.tags.items()))),
         ("metadata", gathered.metadata),
         ("user-data", gathered.user_data),
@@ -31,11 +32,20 @@ def _settings(gathered: Gathered) -> Iterator[str]:
     settings = gathered.facts.settings
     for key in KEYS:
         value = getattr(settings, key.field)
-        shown = ", ".join(value) if isinstance(value, tuple) else f"{value} s" if isinstance(value, int) else value
+        shown = _in_words(value)
         if shown:
             yield f"  {key.path:<29} {shown}  ({gathered.origins.get(key.field, 'default')})"
     if settings.condor:
         yield f"  {'condor':<29} {len(settings.condor)} knobs  ({gathered.origins.get('condor', 'default')})"
+
+
+def _in_words(value: object) -> str:
+    """A setting's value as the settings file would have it, nearly; empty where it has none."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return f"{value} s" if isinstance(value, int) else str(value or "")
 
 
 def show_plan(plan: Plan, machine: Machine) -> "tuple[str, AnnexError | None]":

@@ -179,6 +179,14 @@ def _choice(*allowed: str) -> Callable[[Any], str]:
     return parse
 
 
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(  # noqa: TRY004 - one kind of error for all that a document can have wrong
+            f"must be true or false, not {grammar.quoted(str(value))}"
+        )
+    return value
+
+
 def _host_name_choice(value: Any) -> str:
     text = _text(value)
     return text if text in ("public", "private", "keep") else grammar.host_name(text)
@@ -214,6 +222,7 @@ KEYS: Tuple[Key, ...] = (
     Key("network.advertise", "advertise", _choice("auto", "public", "private")),
     Key("network.private_network_name", "private_network_name", _network_name),
     Key("metadata.v1", "metadata_v1", _choice("fallback", "never")),
+    Key("metadata.restrict_to_root", "restrict_to_root", _truth),
     Key("stop.mode", "stop_mode", _choice("graceful", "peaceful", "fast")),
     Key("stop.timeout", "stop_timeout_s", _duration),
 )

@@ -74,6 +74,11 @@ def notes(facts: Facts) -> Iterator[str]:
         )
     if settings.hostname == "private" and instance.local_hostname is None:
         yield "EC2 gives this instance no private host name: the present host name is kept"
+    if instance.iam_role and not settings.restrict_to_root:
+        yield (
+            f"jobs can take the credentials of the instance's role {instance.iam_role} from the metadata service "
+            "(metadata.restrict_to_root is false)"
+        )
 
 
 def _pool(facts: Facts) -> Optional[Block]:

@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 from ..errors import MetadataError
 from ..grammar import quoted
 
-IPV4_ENDPOINT = "http://169.254.169.254"
-IPV6_ENDPOINT = "http://[fd00:ec2::254]"
+IPV4_ADDRESS = "169.254.169.254"
+IPV6_ADDRESS = "fd00:ec2::254"
+IPV4_ENDPOINT = f"http://{IPV4_ADDRESS}"
+IPV6_ENDPOINT = f"http://[{IPV6_ADDRESS}]"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Reading(NamedTuple):
     user_data: Optional[bytes]
     endpoint: str
     speaks_v1_only: bool
-    tags_left_out: int
+    tags_left_out: Optional[int]  # None: nobody asked how many there are
 
 
 def read_instance(imds: Imds) -> Reading:
@@ -65,11 +65,15 @@ class _Reader:
             "local_hostname": self._optional("local-hostname", _first_host_name),
             "life_cycle": self._optional("instance-life-cycle", grammar.token) or "on-demand",
             "vpc_id": self._vpc_id(),
+            # Only the list: one level deeper are the credentials.
+            "iam_role": self._optional("iam/security-credentials/", _first_role),
         }
         return None if self.problems else fields
 
-    def tags(self) -> "tuple[Dict[str, str], int]":
+    def tags(self) -> "tuple[Dict[str, str], Optional[int]]":
         """The instance's tags where its metadata options offer them, as many as the budget allows."""
+        if self._imds.requests_made >= REQUEST_BUDGET:
+            return {}, None
         listing = self._text(_META + "tags/instance")
         keys = [key for key in (listing or "").splitlines() if key]
         room = max(0, REQUEST_BUDGET - self._imds.requests_made)
@@ -132,6 +136,10 @@ class _Reader:
         except UnicodeDecodeError:
             self.problems.append(f"{path} is not UTF-8 text")
             return None
+
+
+def _first_role(text: str) -> str:
+    return grammar.role_name(text.partition("\n")[0])
 
 
 def _first_host_name(text: str) -> str:

@@ -3,7 +3,7 @@
 Status codes and metadata options: EC2 user guide, "Use IMDS" and "Modify instance metadata options".
 """
 
-from ..errors import MetadataError
+from ..errors import MetadataError, MetadataUnreachable
 from .access import Access
 from .transport import TransientError
 
@@ -12,7 +12,7 @@ def gave_up(access: Access, endpoint: str, err: TransientError, has_token: bool)
     """Every try until the deadline failed, the last one with ``err``."""
     waited = f"within {access.deadline_s:g} s"
     if err.unconnected:
-        return MetadataError(
+        return MetadataUnreachable(
             f"no metadata service answers at {' or '.join(access.endpoints)} {waited} ({err}): this is not an EC2 "
             "instance, or its metadata options have HttpEndpoint disabled, or a firewall rule or route is in the way; "
             "check AWS_EC2_METADATA_SERVICE_ENDPOINT if it is set, and off EC2 use --simulate"

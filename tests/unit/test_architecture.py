@@ -24,10 +24,10 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     for line in (
         "__init__ errors grammar ladder logs render emulator.profile emulator.watch",
         "model system daemons yaml_document imds.access emulator.content emulator.http",
-        "settings htcondor state systemd imds.transport emulator.answers",
-        "userdata worker_config machine imds.refusals emulator.server",
+        "settings htcondor fence state systemd imds.transport emulator.answers",
+        "userdata worker_config machine fence_tools imds.refusals emulator.server",
         "steps host pool imds.client emulator",
-        "simulation imds.instance",
+        "simulation imds.instance fence_steps",
         "imds",
         "gather daemon_steps stop_steps unit_steps leftovers progress",
         "plan status",
