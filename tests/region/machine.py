@@ -57,6 +57,8 @@ class Machine:
         if self.is_on:
             return
         self.kill()  # what a machine that has powered itself off leaves
+        # The namespace outlives the machine, and a kernel that boots has no rules.
+        run(["ip", "netns", "exec", self._namespace, "nft", "flush", "ruleset"])
         root = self._directory / "root"
         (root / "usr").mkdir(parents=True, exist_ok=True)  # nspawn wants to see a tree there before it mounts ours
         self._disk.mkdir(mode=0o755, exist_ok=True)
