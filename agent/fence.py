@@ -23,13 +23,19 @@ _CLOSED = frozenset(
         *("EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"),
     }
 )
-# Run by somebody who is not root: a line for each address, with the name of the error that connecting to it gives.
+# Becomes nobody, and prints a line for each address with the name of the error that connecting to it gives.  It begins
+# as root, for a Python below /root is closed to nobody; from then on nothing is imported.
 PROBE = """
-import errno, socket, sys
+import errno, os, socket, sys
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
 for address in sys.argv[1:]:
     word = "connected"
     try:
-        socket.create_connection((address, 80), 1.0).close()
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as attempt:
+            attempt.settimeout(1.0)
+            attempt.connect((address, 80))
     except socket.timeout:
         word = "no answer"
     except OSError as err:

@@ -16,7 +16,6 @@ from .system import CONFIGURED, STATE_DIR, System
 # What the kernel listed when the rules had been loaded, after a line that names the tool and our rules' fingerprint.
 # Everybody may read it: whoever is fenced off learns of it here.
 FENCE = f"{STATE_DIR}/fence"
-_NOBODY = (65534, 65534)
 _PROBE_TIMEOUT_S = 10.0
 _NO_TOOL = "neither nft nor iptables is installed"
 
@@ -90,7 +89,8 @@ def _lacking(system: System) -> Optional[str]:
         return "only root can see the rules"
     text = mark.content.decode("utf-8", "replace")
     tool = next((tool for tool in tools if text.startswith(f"{tool.name} ")), None)
-    if tool is None or text != _marked(tool):
+    listing = tool.listing() if tool else ""
+    if tool is None or not listing or text != _marked(tool, listing):
         return "the rules in the kernel are not those that were loaded"
     try:
         _require_closed(system)
@@ -104,8 +104,7 @@ def _load(system: System) -> FenceTool:
     for tool in installed(system):
         try:
             tool.load()
-            _require_listed(tool)
-            system.write_file(FENCE, _marked(tool).encode("utf-8"), 0o644)
+            system.write_file(FENCE, _marked(tool, tool.listing()).encode("utf-8"), 0o644)
         except CommandError as err:
             failures.append(str(err))
         else:
@@ -114,15 +113,10 @@ def _load(system: System) -> FenceTool:
     raise CommandFailed("; ".join(failures) or _NO_TOOL)
 
 
-def _require_listed(tool: FenceTool) -> None:
-    if not tool.listing():
-        raise CommandFailed(f"{tool.name} took the rules, but does not list them")
-
-
 def _require_closed(system: System) -> None:
     """Try to reach the metadata service as nobody does; raises ``CommandError`` where that is not refused at once."""
     argv = (sys.executable, "-I", "-S", "-c", PROBE, *ADDRESSES)
-    done = system.run(argv, _PROBE_TIMEOUT_S, run_as=_NOBODY)
+    done = system.run(argv, _PROBE_TIMEOUT_S)
     if done.code:
         raise CommandFailed(f"whether the rules hold could not be tried: {' '.join(done.stderr.split())[-300:]}")
     got_through = openings(done.stdout)
@@ -130,8 +124,10 @@ def _require_closed(system: System) -> None:
         raise CommandFailed(f"in spite of the rules somebody who is not root gets to {' and '.join(got_through)}")
 
 
-def _marked(tool: FenceTool) -> str:
-    return f"{tool.name} {tool.fingerprint}\n{tool.listing()}"
+def _marked(tool: FenceTool, listing: str) -> str:
+    if not listing:
+        raise CommandFailed(f"{tool.name} took the rules, but does not list them")
+    return f"{tool.name} {tool.fingerprint}\n{listing}"
 
 
 def _standing(system: System) -> Tuple[FenceTool, ...]:

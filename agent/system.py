@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, TextIO, Tuple
+from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, TextIO, Tuple
 
 from .errors import AnnexError, CommandFailed, CommandTimedOut, CommandUnavailable
 
@@ -189,20 +189,15 @@ class System:
         """Where a command is installed, looked up on the fixed path that ``run`` uses."""
         return shutil.which(command, path=COMMAND_PATH)
 
-    def run(  # noqa: PLR0913 - all that there is to say about running a command
+    def run(
         self,
         argv: Sequence[str],
         timeout_s: float,
         environ: Optional[Mapping[str, str]] = None,
         text_input: str = "",
         inherit: Sequence["MemoryFile"] = (),
-        *,
-        run_as: Optional[Tuple[int, int]] = None,
     ) -> Completed:
-        """Run a command to its end, whatever its exit status; it sees no environment but what is given.
-
-        ``run_as`` is the uid and gid of somebody else, who then has no other group.
-        """
+        """Run a command to its end, whatever its exit status; it sees no environment but what is given."""
         env = {"PATH": COMMAND_PATH, "LANG": "C", "LC_ALL": "C", **(environ or {})}
         try:
             process = subprocess.Popen(
@@ -214,7 +209,6 @@ class System:
                 pass_fds=tuple(file.handle for file in inherit),
                 cwd="/",
                 start_new_session=True,  # so that what it starts can be ended with it
-                **_identity(run_as),
             )
         except OSError as err:
             raise CommandUnavailable(f"{argv[0]} cannot be run ({err.strerror}): is it installed?") from err
@@ -326,14 +320,6 @@ def _outputs(process: "subprocess.Popen[bytes]", name: str, text_input: str, tim
         if isinstance(err, subprocess.TimeoutExpired):
             raise CommandTimedOut(f"{name} did not end within {timeout_s:g} s") from err
         raise
-
-
-def _identity(run_as: Optional[Tuple[int, int]]) -> Dict[str, Any]:
-    if run_as is None:
-        return {}
-    uid, gid = run_as
-    # Python 3.12.0 would keep our own groups if it were given none (CVE-2023-6507).
-    return {"user": uid, "group": gid, "extra_groups": (gid,)}
 
 
 def _text(stream: bytes) -> str:

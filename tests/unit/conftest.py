@@ -74,6 +74,7 @@ class LiveTree(System):
         self.patience_s = 30.0  # at most; less where a test wants a tool to hang
         self.ran: List[Tuple[str, ...]] = []
         self.named = "ip-10-253-191-243"
+        self.user = 0
 
     @property
     def is_live(self) -> bool:
@@ -83,9 +84,14 @@ class LiveTree(System):
     def owner(self) -> Tuple[int, int]:
         return (os.geteuid(), os.getegid())
 
+    @property
+    def uid(self) -> int:
+        return self.user
+
     def command(self, name: str, script: str, interpreter: str = "/bin/sh") -> Path:
         """Install a command."""
-        path = self.commands / name
+        path = self.commands / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"#!{interpreter}\n{script}\n")
         path.chmod(0o755)
         return path

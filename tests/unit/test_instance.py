@@ -68,7 +68,33 @@ def test_a_boot_takes_at_most_16_requests_however_many_tags_there_are(
         emulator.set(f"tags/instance/key-{number}", f"value {number}")
     reading = read(emulator)
     assert len(emulator.requests) <= 16
-    assert len(reading.instance.tags) + reading.tags_left_out == 40
+    if reading.tags_left_out is None:  # nothing was left even to ask for their names
+        assert reading.instance.tags == {}
+    else:
+        assert len(reading.instance.tags) + reading.tags_left_out == 40
+    assert (reading.tags_left_out is None) == remove_document
+
+
+def test_the_role_is_read_and_its_credentials_are_not_asked_for() -> None:
+    with Emulator(bundled("spot")) as running:
+        assert read(running).instance.iam_role == "annex-worker"
+        (asked,) = [request for request in running.requests if "iam" in request.path]
+    assert asked.path == "/latest/meta-data/iam/security-credentials/"
+
+
+def test_no_role_is_a_fact(emulator: Emulator) -> None:
+    assert read(emulator).instance.iam_role is None
+
+
+def test_of_several_roles_the_first_is_read(emulator: Emulator) -> None:
+    emulator.set("iam/security-credentials", "first=role,1@x+y.z-_\nsecond")
+    assert read(emulator).instance.iam_role == "first=role,1@x+y.z-_"
+
+
+@pytest.mark.parametrize("value", ["<html>", "a b", "$(LOG)", "x" * 65, "caf\u00e9", "a/b", "\nrole", "role\r"])
+def test_no_hostile_value_is_taken_for_a_role(emulator: Emulator, value: str) -> None:
+    emulator.set("iam/security-credentials", value)
+    assert "meta-data/iam/security-credentials/: " in refusal(emulator)
 
 
 def test_tags_are_read_where_the_instance_offers_them(emulator: Emulator) -> None:

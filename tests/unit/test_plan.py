@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from annex_agent.daemon_steps import ReadBack, StartDaemons, WaitForSlot
 from annex_agent.errors import AnnexError
+from annex_agent.fence_steps import LowerFence, RaiseFence
 from annex_agent.grammar import knob_name, knob_value
 from annex_agent.htcondor import CONFIG_FILE
 from annex_agent.model import Condor, Facts, Host, Knob, State
@@ -49,6 +50,7 @@ def file(plan: Plan, path: str) -> WriteFile:
 
 def test_a_start_configures_before_it_starts_anything() -> None:
     assert names(build_plan(FACTS, Goal.START)) == [
+        "fence",
         "state",
         "hostname-file",
         "host-name",
@@ -60,6 +62,32 @@ def test_a_start_configures_before_it_starts_anything() -> None:
         "slot",
         "unit",
     ]
+
+
+ROLE = replace(FACTS, instance=replace(INSTANCE, iam_role="annex-worker"))
+
+
+def with_fence(facts: Facts, wanted: bool) -> Plan:
+    return build_plan(replace(facts, settings=replace(facts.settings, restrict_to_root=wanted)), Goal.CONFIGURE)
+
+
+@pytest.mark.parametrize(("facts", "role"), [(FACTS, None), (ROLE, "annex-worker")])
+def test_the_fence_is_raised_first_of_all_and_knows_what_is_at_stake(facts: Facts, role: Optional[str]) -> None:
+    assert with_fence(facts, wanted=True).steps[0] == RaiseFence(role)
+    assert not [note for note in with_fence(facts, wanted=True).notes if "credentials" in note]
+
+
+def test_a_fence_that_is_not_wanted_is_lowered_and_a_role_is_told() -> None:
+    plan = with_fence(ROLE, wanted=False)
+    assert plan.steps[0] == LowerFence()
+    assert "jobs can take the credentials of the instance's role annex-worker" in plan.notes[-1]
+    assert with_fence(FACTS, wanted=False).notes == ()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_tree_that_is_prepared_has_no_kernel_to_fence_in(wanted: bool) -> None:
+    tree = replace(ROLE, host=replace(ROLE.host, is_live=False))
+    assert "fence" not in names(with_fence(tree, wanted=wanted))
 
 
 def test_configure_is_the_same_without_daemons() -> None:

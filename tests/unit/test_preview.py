@@ -118,6 +118,15 @@ class TestFacts:
         assert by_path["stop.timeout"].startswith("600 ")
         assert by_path["stop.timeout"].endswith(" (default)")
 
+    def test_the_instances_role_is_named_where_it_has_one(self, facts: Build) -> None:
+        assert fact(shown(facts(iam_role="annex-worker")), "role") == "annex-worker"
+        assert "role" not in shown(facts())
+
+    @pytest.mark.parametrize("value", [True, False])
+    def test_yes_and_no_are_shown_in_the_words_of_the_settings_file(self, facts: Build, value: bool) -> None:
+        text = shown(facts(restrict_to_root=value))
+        assert fact(text, "metadata.restrict_to_root") == f"{str(value).lower()}  (default)"
+
     def test_a_setting_without_a_value_is_not_shown(self, facts: Build) -> None:
         assert "annex " not in shown(facts(annex=None))
 

@@ -36,7 +36,7 @@ EVERYTHING = """
       annex: my_annex-1
       hostname: private
       network: {advertise: private, private_network_name: "vpc-{vpc_id}"}
-      metadata: {v1: never}
+      metadata: {v1: never, restrict_to_root: false}
       stop: {mode: fast, timeout: 90s}
       condor: {NUM_SLOTS: 1, START: 'TARGET.Owner == "alice"', RUNBENCHMARKS: true, X: 0.5}
 """
@@ -50,6 +50,7 @@ def test_every_key_reaches_its_field() -> None:
         advertise="private",
         private_network_name="vpc-{vpc_id}",
         metadata_v1="never",
+        restrict_to_root=False,
         stop_mode="fast",
         stop_timeout_s=90,
         condor=(
@@ -133,6 +134,9 @@ def test_every_problem_of_every_source_is_told_at_once() -> None:
         ("central_manager: {a: b}", "central_manager: must be a host name"),
         ("central_manager: [1]", "central_manager: must be a host name"),
         ("metadata: {v1: always}", "metadata.v1: must be one of fallback, never"),
+        ("metadata: {restrict_to_root: 'true'}", "metadata.restrict_to_root: must be true or false, not 'true'"),
+        ("metadata: {restrict_to_root: 1}", "metadata.restrict_to_root: must be true or false, not '1'"),
+        ("metadata: {restrict_to_root: }", "metadata.restrict_to_root: must be true or false, not 'None'"),
         ("stop: {mode: slow}", "stop.mode: must be one of"),
         ("stop: {timeout: -3}", "stop.timeout"),
         ("stop: {timeout: 1.5}", "stop.timeout"),
