@@ -74,7 +74,8 @@ def build_stop_plan(instance_id: Optional[str], mode: str, timeout_s: float) -> 
 
 def build_clean_plan(host: Host, keep_condor: bool) -> Plan:
     """What makes an image of this disk nobody's; ``keep_condor`` leaves HTCondor's own files where they are."""
-    return Plan((*own_files(host), *([] if keep_condor else condor_files(host)), *records()))
+    fence = [LowerFence()] if host.is_live else []
+    return Plan((*own_files(host), *([] if keep_condor else condor_files(host)), *fence, *records()))
 
 
 def _purge(facts: Facts) -> List[Step]:

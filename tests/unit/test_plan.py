@@ -184,6 +184,7 @@ def strange(host_name: Optional[str]) -> Host:
 def test_what_another_instance_left_is_removed_before_anything_is_written() -> None:
     plan = build_plan(replace(FACTS, host=strange("ec2-1-2-3-4.compute-1.amazonaws.com")), Goal.START)
     assert names(plan)[: names(plan).index("state")] == [
+        "fence",
         "strange-daemons",
         "forget-mark",
         "forget-config",
@@ -205,6 +206,7 @@ def test_this_instances_own_remains_stay() -> None:
 
 def test_an_image_keeps_nothing_of_one_instance_and_the_record_goes_last() -> None:
     plan = build_clean_plan(strange("a-name"), keep_condor=False)
+    assert LowerFence() in plan.steps
     assert [getattr(step, "path", None) for step in plan.steps] == [
         CONFIGURED,
         CONFIG_FILE,
@@ -212,6 +214,7 @@ def test_an_image_keeps_nothing_of_one_instance_and_the_record_goes_last() -> No
         "/etc/hostname",
         "/var/log/condor",
         "/var/lib/condor/execute",
+        None,
         "/run/annex-agent",
         "/var/lib/annex-agent",
     ]
