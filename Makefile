@@ -7,7 +7,7 @@ export PYTHON
 SOURCES := setup.cfg pyproject.toml README.md $(shell find agent templates ! -name '*.pyc' ! -name __pycache__)
 INSTALLED := .venv/.annex-agent-installed
 
-.PHONY: help demo test lint region bench build clean
+.PHONY: help demo test lint region bench build rpm clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ build: ## wheel and sdist, into dist/
 	tests/run --venv
 	rm -rf build dist *.egg-info
 	.venv-test/bin/python -m build --no-isolation
+
+rpm: ## RPM and source RPM, into dist/ (needs rpmbuild)
+	packaging/rpm/build
 
 clean: ## remove all that the other targets made
 	rm -rf .venv .venv-test build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

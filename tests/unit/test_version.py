@@ -15,6 +15,7 @@ NAMED_IN = {
     "setup.cfg": r"^version = (\S+)$",
     "agent/__init__.py": r'^__version__ = "(\S+)"$',
     "docs/annex-agent.8": r'^\.TH ANNEX-AGENT 8 "[^"]*" "annex-agent (\S+)"',
+    "packaging/rpm/annex-agent.spec": r"^Version: +(\S+)$",
     "CHANGELOG.md": r"^## \[(\d[^\]]*)\]",
 }
 
@@ -28,3 +29,10 @@ def test_the_version_is_the_same_everywhere(file: str) -> None:
 
 def test_the_installed_package_has_it_too() -> None:
     assert version("annex-agent") == annex_agent.__version__
+
+
+def test_the_rpm_s_newest_entry_is_this_version_s() -> None:
+    spec = (ROOT / "packaging/rpm/annex-agent.spec").read_text(encoding="utf-8")
+    entry = re.search(r"^%changelog\n\* .* - (\S+)-1$", spec, re.MULTILINE)
+    assert entry, "%changelog begins with: * DAY MONTH DATE YEAR NAME - VERSION-1"
+    assert entry.group(1) == annex_agent.__version__
