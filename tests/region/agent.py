@@ -14,7 +14,7 @@ _SOURCE = "/usr/src/annex-agent"
 
 def install(machine: Machine) -> None:
     """``/usr/local/bin/annex-agent``, built on the machine so that the checkout stays clean, without a network."""
-    _unpack(_sources(), machine)
+    _unpack(sources(), machine)
     options = (
         "--no-index",
         "--no-deps",
@@ -25,7 +25,7 @@ def install(machine: Machine) -> None:
     machine.run(["python3", "-m", "pip", "install", "--quiet", "--no-warn-script-location", *options, _SOURCE])
 
 
-def _sources() -> bytes:
+def sources() -> bytes:
     """A tar archive of what git would commit, as it is now."""
     listing = ["git", "-c", "safe.directory=*", "-C", str(CHECKOUT), "ls-files", "-z", "-co", "--exclude-standard"]
     names = [name for name in run(listing).stdout.split("\0") if name]

@@ -47,7 +47,7 @@ TRIXIE = Image(
     (
         *("systemd", "systemd-sysv", "dbus", "udev", "htcondor", *_RUNTIME),
         *("python3-pip", "python3-setuptools", "python3-wheel"),  # to install the agent without a network
-        *("iproute2", "nftables", "iptables", "procps", "iputils-ping", "curl"),
+        *("iproute2", "nftables", "iptables", "procps", "iputils-ping", "curl", "rpm"),
     ),
 )
 # Python 3.9 with the library versions of Enterprise Linux 9 and Amazon Linux 2023: the oldest that is supported.

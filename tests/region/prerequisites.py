@@ -16,6 +16,8 @@ NEEDED = {
     "nftables": "nft",
     "procps": "sysctl",
     "util-linux": "nsenter",
+    "rpm": "rpmbuild",
+    "rpmlint": "rpmlint",
 }
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21  # linux/capability.h
 

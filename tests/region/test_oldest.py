@@ -3,17 +3,15 @@
 Python 3.9 with the versions of Enterprise Linux 9 and Amazon Linux 2023; nothing comes from PyPI.
 """
 
-import os
 import shutil
-from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from .command import ENVIRONMENT, run
 from .image import BULLSEYE, tree
 from .prerequisites import PrerequisiteError, prerequisites
+from .throwaway import run_in
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the checkout has beside the project: none of it may help, or hinder, in there.
@@ -53,19 +51,6 @@ def test_the_unit_tests_pass_with_the_oldest_libraries(bullseye: Path, tmp_path:
             shutil.copytree(item, checkout / item.name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(item, checkout)
-    machine = f"oldest-{os.getpid()}"
-    done = run(
-        [
-            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--machine={machine}"),
-            # What is written goes into memory, and there is no network but the loopback interface.
-            *(f"--directory={bullseye}", "--read-only", "--volatile=overlay", "--private-network"),
-            *(f"--bind-ro={checkout}:/mnt/checkout", "--pipe", "/bin/sh", "-c", INSIDE),
-        ],
-        check=False,
-        timeout=1200,
-        env={**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
-    )
-    with suppress(OSError):  # nspawn makes it and leaves it
-        Path("/run/systemd/nspawn/propagate", machine).rmdir()
+    done = run_in(bullseye, ["/bin/sh", "-c", INSIDE], {checkout: "/mnt/checkout"}, timeout=1200)
     print(done.stdout[-20000:], done.stderr[-4000:])  # pytest shows it if this fails, and with -rP
     assert done.returncode == 0, "it does not work with the oldest libraries: see what was said inside, below"
