@@ -260,6 +260,22 @@ def test_every_way_to_build_it_gives_the_same(package: rpm.Package, workshop: Pa
     assert rpm.query(again.source, "%{PAYLOADDIGEST}") == rpm.query(other.source, "%{PAYLOADDIGEST}")
 
 
+def test_a_newer_rpm_builds_the_same_without_other_tools(package: rpm.Package, workshop: Path) -> None:
+    """rpm 4.20 where there is no git, no binutils and no compiler."""
+    form = "%{PAYLOADDIGESTALT}\\n"  # of the payload unpacked: gzip may differ
+    said = inside(
+        f"""
+        cp -R /mnt/0.rpm /tmp/checkout
+        say built; /tmp/checkout/packaging/rpm/build
+        cd /tmp/checkout; say payload; rpm -qp --qf '{form}' dist/*.noarch.rpm
+        """,
+        package,
+        rpm.copy(workshop / "newer"),
+    )
+    assert [Path(line).name for line in said["built"].splitlines()] == [path.name for path in package]
+    assert said["payload"].strip() == rpm.query(package.binary, "%{PAYLOADDIGESTALT}")
+
+
 def test_installed_it_works_for_everyone_and_is_enabled(package: rpm.Package) -> None:
     said = inside(
         f"""
@@ -306,6 +322,7 @@ def test_erased_it_leaves_nothing(package: rpm.Package) -> None:
 def test_erased_it_takes_with_it_what_it_wrote(package: rpm.Package) -> None:
     said = inside(
         f"""
+        rm -f /etc/hostname  # what stood there before annex-agent wrote it, nobody knows any more
         listing | sort >/tmp/before
         {INSTALL}
         annex-agent simulate >/dev/null & emulator=$!
@@ -320,7 +337,8 @@ def test_erased_it_takes_with_it_what_it_wrote(package: rpm.Package) -> None:
         package,
     )
     assert len(said["wrote"].splitlines()) == 2
-    assert said["erased"] == ""
+    # There is no collector to ask whether the slot is gone.
+    assert re.fullmatch(r"(annex-agent: warning: the collector gave no answer: .*\n)?", said["erased"])
     assert said["left"] == ""
 
 

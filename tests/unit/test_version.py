@@ -15,6 +15,7 @@ NAMED_IN = {
     "setup.cfg": r"^version = (\S+)$",
     "agent/__init__.py": r'^__version__ = "(\S+)"$',
     "docs/annex-agent.8": r'^\.TH ANNEX-AGENT 8 "[^"]*" "annex-agent (\S+)"',
+    "README.md": r"^dnf install \./dist/annex-agent-(\S+)-1\.noarch\.rpm$",
     "packaging/rpm/annex-agent.spec": r"^Version: +(\S+)$",
     "CHANGELOG.md": r"^## \[(\d[^\]]*)\]",
 }
