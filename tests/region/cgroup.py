@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # nspawn puts itself into "supervisor" and the machine into "payload", which the machine sees as its root.
-_PAYLOAD = "payload"
+PAYLOAD = "payload"
+# Once systemd runs in there, processes may only be in the leaves of its tree: this one is its own.
+INIT_SCOPE = f"{PAYLOAD}/init.scope"
 _ENTER = 'echo 0 > "$1" && shift && exec "$@"'
 
 
@@ -41,10 +43,9 @@ class Cgroup:
         """An empty group."""
         self.path.mkdir()
 
-    def entering(self, argv: Sequence[str], *, payload: bool) -> list[str]:
-        """``argv``, run in the group: in the machine's part of it, or at its top to start the machine."""
-        procs = (self.path / _PAYLOAD if payload else self.path) / "cgroup.procs"
-        return ["sh", "-c", _ENTER, "sh", str(procs), *argv]
+    def entering(self, argv: Sequence[str], below: str = "") -> list[str]:
+        """``argv``, run in the group ``below`` this one, or at its top to start a machine."""
+        return ["sh", "-c", _ENTER, "sh", str(self.path / below / "cgroup.procs"), *argv]
 
     def pids(self) -> list[int]:
         """All processes in the group and below, with nspawn and what has just entered."""

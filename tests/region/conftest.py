@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from .booted import BootedMachine
 from .machine import Machine
 from .prerequisites import PrerequisiteError, prerequisites
 from .region import Region
@@ -26,6 +27,21 @@ def worker(region: Region) -> Machine:
     """A new instance that has not run anything yet, annex-agent installed, with the wiki's addresses."""
     region.reset_worker()
     return region.worker
+
+
+@pytest.fixture
+def pending(region: Region) -> Iterator[BootedMachine]:
+    """A new instance that is a whole operating system, before its first boot: disk and metadata can still change."""
+    machine = region.booted_worker()
+    yield machine
+    machine.kill()
+
+
+@pytest.fixture
+def booted(pending: BootedMachine) -> BootedMachine:
+    """The same, booted: annex-agent has been started as a service, and has got as far as it gets."""
+    pending.start()
+    return pending
 
 
 def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:

@@ -22,6 +22,7 @@ _RUNTIME = ("python3", "python3-requests", "python3-jinja2", "python3-psutil", "
 # as EC2's name servers do.  With "hosts: files dns" and no server to ask, the answer would be "try again later",
 # which HTCondor does for minutes: that is how a test can make an outage.
 _FILES = {
+    "etc/hostname": "localhost\n",  # mmdebstrap leaves the host's own; cloud-init names an instance
     "etc/resolv.conf": "",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\ngshadow: files\nhosts: files\n",
 }
@@ -46,6 +47,7 @@ TRIXIE = Image(
     "trixie",
     (
         *("systemd", "systemd-sysv", "dbus", "udev", "htcondor", *_RUNTIME),
+        *("cloud-init", "rpm"),  # for the worker that is booted; one tree for all is made sooner than two
         *("python3-pip", "python3-setuptools", "python3-wheel"),  # to install the agent without a network
         *("iproute2", "nftables", "iptables", "procps", "iputils-ping", "curl", "rpm"),
     ),
@@ -123,7 +125,7 @@ def _run_to_its_end(argv: list[str]) -> None:
     group.create()
     try:
         # The caller's environment: mmdebstrap may need its proxy variables.
-        run(group.entering(argv, payload=False), env=dict(os.environ), timeout=1800)
+        run(group.entering(argv), env=dict(os.environ), timeout=1800)
     finally:
         group.remove()
 

@@ -9,14 +9,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
-from .cgroup import Cgroup, Process
+from .cgroup import PAYLOAD, Cgroup, Process
 from .command import ENVIRONMENT, run
+from .disk import Disk
 from .nspawn import KEEP_ALIVE, Nspawn, arguments, residue
 from .wait import wait_until
+
+_READY_TIMEOUT_S = 60
 
 
 class Machine:
     """Powered on and off like a computer; what is written to its disk stays until ``remove``."""
+
+    _place = PAYLOAD  # where ``entering`` enters, in the control group
 
     def __init__(
         self,
@@ -31,10 +36,8 @@ class Machine:
         """``namespace`` also names the machine; ``init`` is nspawn's arguments for what runs inside."""
         self.hostname = hostname
         self.hosts = hosts
-        self._tree = tree
+        self.disk = Disk(tree, directory)
         self._directory = directory
-        self._disk = directory / "disk"
-        self._saved = directory / "saved"
         self._namespace = namespace
         self._init = tuple(init)
         self._cgroup = Cgroup(namespace)
@@ -48,34 +51,46 @@ class Machine:
     @property
     def leader(self) -> int:
         """The process id, on the host, of the machine's process 1."""
+        return self._running.leader
+
+    @property
+    def _running(self) -> Nspawn:
         if self._nspawn is None:
             raise RuntimeError(f"{self._namespace} is off; start it first")
-        return self._nspawn.leader
+        return self._nspawn
 
     def start(self) -> None:
         """Power on; returns when ``run`` works.  A machine that is on stays as it is."""
         if self.is_on:
             return
         self.kill()  # what a machine that has powered itself off leaves
-        # The namespace outlives the machine, and a kernel that boots has no rules.
+        self.disk.put("/etc/hosts", self.hosts)
+        # The namespace outlives the machine, but a kernel that has just started knows no rules.
         run(["ip", "netns", "exec", self._namespace, "nft", "flush", "ruleset"])
-        root = self._directory / "root"
-        (root / "usr").mkdir(parents=True, exist_ok=True)  # nspawn wants to see a tree there before it mounts ours
-        self._disk.mkdir(mode=0o755, exist_ok=True)
-        argv = arguments(
-            name=self._namespace,
-            root=root,
-            overlay=(self._tree, self._disk),
-            hostname=self.hostname,
-            init=self._init,
-        )
         try:
             self._cgroup.create()
-            self._nspawn = Nspawn(argv, self._cgroup, self._directory)
-            self.set_hosts(self.hosts)
+            self._nspawn = Nspawn(self._nspawn_arguments(), self._cgroup, self._directory)
+            self._come_up()
         except BaseException:  # also Ctrl-C
             self.kill()
             raise
+
+    def _nspawn_arguments(self) -> list[str]:
+        root = self._directory / "root"
+        library = root / "usr/lib"
+        library.mkdir(parents=True, exist_ok=True)
+        (library / "os-release").touch()  # nspawn wants to see a tree there before it mounts ours
+        return arguments(
+            name=self._namespace,
+            root=root,
+            overlay=self.disk.layers,
+            hostname=self.hostname,
+            init=self._init,
+        )
+
+    def _come_up(self) -> None:
+        """The rest of ``start``, once there is a process 1."""
+        self._running.wait_until_ready(_READY_TIMEOUT_S, self._running.said)
 
     def stop(self, grace: float = 10) -> None:
         """Power off as an operating system does: SIGTERM to everything, time to end, then the rest is cut."""
@@ -93,6 +108,8 @@ class Machine:
                 os.kill(self._nspawn.leader, signal.SIGKILL)
             self._nspawn.ended(timeout=5)  # it notices, and tidies up behind itself
         self._cgroup.remove()
+        if self._nspawn is not None:
+            self._nspawn.close()
         self._nspawn = None
         for directory in residue(self._namespace):
             directory.rmdir()
@@ -104,18 +121,16 @@ class Machine:
 
     def save(self) -> None:
         """Keep the disk as it is now for ``restore``: what an AMI is to EC2.  The machine must be off."""
-        shutil.rmtree(self._saved, ignore_errors=True)
-        run(["cp", "--archive", str(self._disk), str(self._saved)])
+        self.disk.save()
 
     def restore(self) -> None:
         """A new instance from what was saved.  The machine must be off."""
-        shutil.rmtree(self._disk)
-        run(["cp", "--archive", str(self._saved), str(self._disk)])
+        self.disk.restore()
 
     def entering(self, argv: Sequence[str]) -> list[str]:
         """The host's command line that runs ``argv`` inside; ``argv`` dies with it."""
         inside = ["nsenter", f"--target={self.leader}", "--all", "--", "setpriv", "--pdeathsig=KILL", *argv]
-        return self._cgroup.entering(inside, payload=True)
+        return self._cgroup.entering(inside, self._place)
 
     def shell(self) -> str:
         """What to type on the host, as root, for a shell inside."""

@@ -39,9 +39,13 @@ class Network:
         self._sysctl(self.router, "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0")
         self._load_rules()
 
+    def namespace(self, host: Host) -> str:
+        """The name of the namespace that ``host`` has, or will have."""
+        return f"{self._prefix}-{host.name}"
+
     def attach(self, host: Host) -> str:
         """A namespace for ``host``, plugged into its segment; returns its name."""
-        name = f"{self._prefix}-{host.name}"
+        name = self.namespace(host)
         self._add_namespace(name)
         self._ip("link", "add", host.name, "type", "veth", "peer", "name", "eth0", "netns", name)
         self._ip("link", "set", host.name, "master", host.segment.name, "up")

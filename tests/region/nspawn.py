@@ -4,6 +4,7 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Callable
 
 from .cgroup import Cgroup
 from .command import ENVIRONMENT
@@ -11,6 +12,10 @@ from .wait import wait_until
 
 # nspawn's arguments for what runs inside: no init system, only something that keeps the namespaces open.
 KEEP_ALIVE = ("--as-pid2", "sleep", "infinity")
+# The whole operating system; nspawn passes on when its init system is ready.
+BOOT = ("--boot", "--notify-ready=yes")
+# With --keep-unit nspawn leaves a reboot to whoever started it, and says so with this exit status.
+_REBOOT = 133
 _START_TIMEOUT_S = 60
 # No lock files: nspawn leaves them behind, and nobody else starts our trees.
 _ENVIRONMENT = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0"}
@@ -18,18 +23,33 @@ _PROPAGATE = Path("/run/systemd/nspawn/propagate")
 
 
 class Nspawn:
-    """One run of systemd-nspawn: a machine that is on."""
+    """One run of systemd-nspawn: a machine that is on, until ``close``."""
 
     def __init__(self, argv: Sequence[str], cgroup: Cgroup, directory: Path) -> None:
+        """Returns when there is a process 1 in the machine; ``wait_until_ready`` says what it has got to."""
         self.leader = 0  # the process id, on the host, of the machine's process 1
+        self._ready = False
         self._console = directory / "console.log"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
-            address = directory / "notify"
-            address.unlink(missing_ok=True)
-            notifications.bind(str(address))
-            notifications.settimeout(0.2)
-            self._process = self._spawn(cgroup.entering(argv, payload=False), address)
-            wait_until(lambda: self._ready(notifications), "the machine starts", _START_TIMEOUT_S, evidence=self.said)
+        self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self._process = self._spawn(cgroup.entering(argv), self._listen(directory / "notify"))
+            wait_until(self._has_leader, "the machine starts", _START_TIMEOUT_S, evidence=self.said)
+        except BaseException:  # also Ctrl-C
+            self.close()
+            raise
+
+    def wait_until_ready(self, timeout: float, evidence: Callable[[], str]) -> None:
+        """Without an init system at once; with one (``BOOT``) when it has nothing more to start."""
+        wait_until(self._is_ready, "the machine gets ready", timeout, evidence=evidence)
+
+    def close(self) -> None:
+        """Nobody listens to nspawn any more."""
+        self._notifications.close()
+
+    @property
+    def wants_reboot(self) -> bool:
+        """Whether it ended because the machine asked to be booted again."""
+        return self._process.poll() == _REBOOT
 
     def said(self) -> str:
         """The end of the console, an init system's messages among it."""
@@ -54,17 +74,30 @@ class Nspawn:
                 start_new_session=True,  # Ctrl-C is for the program that owns the region; it then tidies up
             )
 
-    def _ready(self, notifications: socket.socket) -> bool:
-        """Whether nspawn has said that the machine runs; remembers the leader that it names."""
+    def _listen(self, address: Path) -> Path:
+        address.unlink(missing_ok=True)
+        self._notifications.bind(str(address))
+        self._notifications.settimeout(0.2)
+        return address
+
+    def _has_leader(self) -> bool:
+        return bool(self.leader) or (self._hear() and bool(self.leader))
+
+    def _is_ready(self) -> bool:
+        return self._ready or (self._hear() and self._ready)
+
+    def _hear(self) -> bool:
+        """Take in the next thing that nspawn says of the machine; False if it says nothing for a moment."""
         if self._process.poll() is not None:
-            raise AssertionError(f"the machine does not start: {self.said()}")
+            raise AssertionError(f"the machine went off while it was awaited: {self.said()}")
         try:
-            message = notifications.recv(4096).decode()
+            message = self._notifications.recv(4096).decode()
         except socket.timeout:
             return False
         fields = dict(line.split("=", 1) for line in message.splitlines() if "=" in line)
         self.leader = int(fields.get("X_NSPAWN_LEADER_PID", self.leader))
-        return "READY" in fields
+        self._ready = self._ready or "READY" in fields
+        return True
 
 
 def residue(pattern: str) -> list[Path]:

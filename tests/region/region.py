@@ -7,7 +7,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Optional
 
-from . import agent, image
+from . import agent, ami, image, stand_in
+from .booted import BootedMachine
 from .imds import Imds
 from .jobs import Jobs
 from .machine import Machine
@@ -36,6 +37,11 @@ class Region:
     jobs: Jobs
     imds: Imds
 
+    def __init__(self, install: ami.Installer = stand_in.install) -> None:
+        """``install`` puts annex-agent on the image of ``booted_worker``."""
+        self._install = install
+        self._booted: Optional[BootedMachine] = None
+
     def __enter__(self) -> "Region":
         prerequisites()
         sweep(image.runs())
@@ -56,13 +62,19 @@ class Region:
 
     def reset_worker(self) -> None:
         """A new instance from the same image, at the same addresses, in a pool that has not seen it."""
-        self.worker.kill()
+        self._free_the_workers_place()
         self.worker.restore()
-        self.associate(PUBLIC)
-        self.network.allow([COLLECTOR_PORT])
-        self.imds.reset()
-        self.pool.forget()
         self.worker.start()
+
+    def booted_worker(self) -> BootedMachine:
+        """A new instance that is a whole operating system, in the worker's place, and still off.
+
+        ``worker`` is off from now on until ``reset_worker``.  The first call makes the image, in some seconds.
+        """
+        self._free_the_workers_place()
+        self._booted = self._booted or self._make_booted()
+        self._booted.restore()
+        return self._booted
 
     def associate(self, public: Optional[str]) -> None:
         """Give the worker another public address, or none: NAT, name service and metadata agree, as in EC2."""
@@ -72,14 +84,25 @@ class Region:
             self.network.associate(public)
         for host in HOSTS:
             self.machine(host.name).set_hosts(hosts_file(host.segment, public))
+        if self._booted:
+            self._booted.set_hosts(hosts_file(WORKER.segment, public))
         self.imds.associate(public)
 
     def machine(self, name: str) -> Machine:
         """By the name that it has in ``topology``."""
         return self._machines[name]
 
+    def _free_the_workers_place(self) -> None:
+        """No worker is on, and nothing is left of what a test did to the region."""
+        for machine in filter(None, (self.worker, self._booted)):
+            machine.kill()
+        self.associate(PUBLIC)
+        self.network.allow([COLLECTOR_PORT])
+        self.imds.reset()
+        self.pool.forget()
+
     def _make(self, stack: ExitStack) -> None:
-        directory = image.runs() / prefix()
+        self._directory = directory = image.runs() / prefix()
         directory.mkdir(parents=True)
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         self._make_network(stack)
@@ -116,7 +139,8 @@ class Region:
     def _make_site(self) -> None:
         self.cm, self.submit = self.machine(CM.name), self.machine(SUBMIT.name)
         self.worker, self.neighbour = self.machine(WORKER.name), self.machine(NEIGHBOUR.name)
-        self.pool = Pool(self.cm, self.submit, [self.worker])
+        self._workers: list[Machine] = [self.worker]
+        self.pool = Pool(self.cm, self.submit, self._workers)
         self.pool.start()
         self.jobs = Jobs(self.submit, self.pool)
         self.jobs.prepare()
@@ -128,6 +152,23 @@ class Region:
         self.worker.stop()
         self.worker.save()
         self.worker.start()
+
+    def _make_booted(self) -> BootedMachine:
+        machine = BootedMachine(
+            self.network.namespace(WORKER),
+            tree=image.tree(image.TRIXIE),
+            directory=self._directory / "booted",
+            hostname=WORKER.hostname,
+            hosts=hosts_file(WORKER.segment, PUBLIC),
+        )
+        self._stack.callback(machine.remove)
+        try:
+            ami.make(machine, self.pool, self._install)
+        except BaseException:  # the worker's place must be free for the next test
+            machine.remove()
+            raise
+        self._workers.append(machine)
+        return machine
 
 
 def _end(number: int, frame: Optional[FrameType]) -> None:

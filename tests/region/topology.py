@@ -47,7 +47,13 @@ def public_name(address: str) -> str:
 def hosts_file(segment: Segment, public: Optional[str]) -> str:
     """``/etc/hosts`` as seen from ``segment``: split horizon, as EC2's own name servers answer."""
     lines = ["127.0.0.1 localhost"]
-    lines += [f"{host.address} {host.hostname}" for host in HOSTS if segment is VPC or host.segment is SITE]
+    lines += [f"{host.address} {_names(host, segment)}" for host in HOSTS if segment is VPC or host.segment is SITE]
     if public:
         lines.append(f"{WORKER.address if segment is VPC else public} {public_name(public)}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _names(host: Host, segment: Segment) -> str:
+    """Instances also know each other by the short name: EC2's DHCP server sets the VPC's domain to search in."""
+    both = segment is VPC and host.segment is VPC
+    return f"{host.hostname} {host.hostname.partition('.')[0]}" if both else host.hostname
