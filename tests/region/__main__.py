@@ -4,9 +4,11 @@ import argparse
 import signal
 import sys
 
+from .booted import BootedMachine
+from .machine import Machine
 from .prerequisites import PrerequisiteError
 from .region import Region
-from .topology import HOSTS
+from .topology import HOSTS, WORKER
 
 
 def main() -> int:
@@ -14,9 +16,10 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         with Region() as region:
-            succeeded = _demonstrate(region)
+            worker = region.booted_worker() if options.boot else region.worker
+            succeeded = _joins(region, worker) and _runs_a_job(region)
             if options.keep or sys.stdin.isatty():
-                _stay(region)
+                _stay(region, worker)
     except PrerequisiteError as err:
         print(err, file=sys.stderr)
         return 1
@@ -27,17 +30,34 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.region", description=__doc__)
+    parser.add_argument("--boot", action="store_true", help="the worker is a whole OS, and annex-agent its service")
     parser.add_argument("--keep", action="store_true", help="stay up until Ctrl-C (the default on a terminal)")
     return parser
 
 
-def _demonstrate(region: Region) -> bool:
-    print(f"== {region.worker.hostname}: annex-agent start", flush=True)
-    start = region.worker.run(["annex-agent", "start"], check=False, timeout=300)
-    print(start.stderr, start.stdout, sep="", flush=True)
-    if start.returncode:
-        print(f"== annex-agent start failed: exit {start.returncode}\n{region.pool.evidence()}", flush=True)
-        return False
+def _joins(region: Region, worker: Machine) -> bool:
+    joined, said = _boot(worker) if isinstance(worker, BootedMachine) else _start_agent(worker)
+    print(said, flush=True)
+    if not joined:
+        print(f"== annex-agent start failed\n{region.pool.evidence()}", flush=True)
+    return joined
+
+
+def _boot(worker: BootedMachine) -> tuple[bool, str]:
+    """Whether annex-agent is active after it, and what it has logged."""
+    print(f"== {worker.hostname}: power on", flush=True)
+    worker.start()
+    return worker.state("annex-agent.service") == "active", worker.journal("annex-agent.service")
+
+
+def _start_agent(worker: Machine) -> tuple[bool, str]:
+    """Whether annex-agent says that it worked, and what else it says."""
+    print(f"== {worker.hostname}: annex-agent start", flush=True)
+    start = worker.run(["annex-agent", "start"], check=False, timeout=300)
+    return start.returncode == 0, start.stderr + start.stdout
+
+
+def _runs_a_job(region: Region) -> bool:
     print(f"== {region.cm.hostname}: condor_status")
     print(region.cm.run(["condor_status"]).stdout, flush=True)
     cluster = region.jobs.submit()
@@ -46,10 +66,11 @@ def _demonstrate(region: Region) -> bool:
     return True
 
 
-def _stay(region: Region) -> None:
+def _stay(region: Region, worker: Machine) -> None:
     print("== Shells, for another terminal (as root):")
     for host in HOSTS:
-        print(f"{host.name:<10} {region.machine(host.name).shell()}")
+        machine = worker if host is WORKER else region.machine(host.name)
+        print(f"{host.name:<10} {machine.shell()}")
     print(f"{'router':<10} ip netns exec {region.network.router} bash")
     print(f"metadata   edit {region.imds.file}\n== Ctrl-C removes everything.", flush=True)
     try:

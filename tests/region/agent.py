@@ -3,6 +3,7 @@
 import io
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from .command import CommandFailed, run
@@ -40,7 +41,12 @@ def sources() -> bytes:
 def _unpack(archive: bytes, machine: Machine) -> None:
     machine.run(["rm", "-rf", _SOURCE])
     machine.run(["mkdir", "-p", _SOURCE])
-    argv = machine.entering(["tar", "--extract", "--no-same-owner", "--directory", _SOURCE])
-    done = subprocess.run(argv, input=archive, capture_output=True, check=False, timeout=60)
+    feed(machine, ["tar", "--extract", "--no-same-owner", "--directory", _SOURCE], archive)
+
+
+def feed(machine: Machine, argv: Sequence[str], content: bytes) -> None:
+    """Run a command inside that reads ``content`` from its standard input."""
+    entering = machine.entering(argv)
+    done = subprocess.run(entering, input=content, capture_output=True, check=False, timeout=60)
     if done.returncode:
-        raise CommandFailed(done.returncode, argv, done.stdout.decode(), done.stderr.decode())
+        raise CommandFailed(done.returncode, entering, done.stdout.decode(), done.stderr.decode())

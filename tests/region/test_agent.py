@@ -16,6 +16,7 @@ INSTANCE = "i-0a64379b1c2d3e4f5"
 FILES = (
     CONFIG,
     "/etc/hostname",
+    "/etc/cloud/cloud.cfg.d/99-annex-agent.cfg",
     "/run/annex-agent/configured",
     "/run/annex-agent/fence",
     "/var/lib/annex-agent/instance.json",
@@ -274,7 +275,7 @@ def or_die(self, target):
 pathlib.Path.replace = or_die
 sys.exit(cli.main(["start"]))
 """
-STEPS = 11
+STEPS = 12
 KILLED = (-9, 137)
 
 

@@ -10,17 +10,30 @@ import pytest
 
 from . import image
 from .agent import CHECKOUT
+from .cgroup import PAYLOAD, hierarchy
 from .region import Region
 from .sweep import sweep, traces
 from .topology import WORKER
 from .wait import wait_until
 
 
-@pytest.fixture
-def beginning(region: Region) -> Iterator["subprocess.Popen[bytes]"]:
-    """Another region, in a process of its own, half made."""
+def is_half_made(pid: int) -> bool:
+    """Whether the region of process ``pid`` has the last of its namespaces but one, and surely not all else."""
+    return f"annex-{pid}-{WORKER.name}" in traces(pid, image.runs())["namespaces"]
+
+
+def has_booted(pid: int) -> bool:
+    """Whether its worker is a whole operating system that has got to annex-agent."""
+    group = hierarchy() / f"annex-{pid}-{WORKER.name}" / PAYLOAD
+    return (group / "system.slice/annex-agent.service").exists()
+
+
+@pytest.fixture(params=[((), is_half_made), (("--boot",), has_booted)], ids=["half-made", "booted"])
+def beginning(region: Region, request: "pytest.FixtureRequest") -> Iterator["subprocess.Popen[bytes]"]:
+    """Another region, in a process of its own, as far as it shall get."""
+    options, is_there = request.param
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.region", "--keep"],
+        [sys.executable, "-m", "tests.region", "--keep", *options],
         cwd=CHECKOUT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -28,8 +41,7 @@ def beginning(region: Region) -> Iterator["subprocess.Popen[bytes]"]:
     )
     with process:
         try:
-            half = f"annex-{process.pid}-{WORKER.name}"
-            wait_until(lambda: half in traces(process.pid, image.runs())["namespaces"], "half a region", 30)
+            wait_until(lambda: is_there(process.pid), "so much of a region", 120)
             yield process
         finally:
             process.kill()
