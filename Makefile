@@ -21,9 +21,9 @@ test: ## linters, types and all tests; ARGS are pytest's, as in make test ARGS="
 lint: ## linters and types only
 	tests/run --lint
 
-region: ## a local EC2 region with real HTCondor to look around in (as root)
+region: ## a local EC2 region with real HTCondor to look around in (as root); ARGS=--boot boots its worker
 	tests/run --venv
-	.venv-test/bin/python -m tests.region
+	.venv-test/bin/python -m tests.region $(ARGS)
 
 bench: ## the benchmarks (as root)
 	tests/run --venv

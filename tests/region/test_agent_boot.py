@@ -1,5 +1,6 @@
 """annex-agent as the service of a booted instance: boot, work, power off."""
 
+from . import units
 from .booted import BootedMachine
 from .region import Region
 from .topology import PUBLIC, public_name
@@ -8,26 +9,12 @@ from .wait import wait_until
 UNIT = "annex-agent.service"
 IDLE, RUNNING = 1, 2
 LONG_JOB = "#!/bin/sh\ntouch output.txt\nsleep 300 & wait\n"
-# Starts before annex-agent, and so is stopped after it: it holds the power-off there until the test has looked.
-GATE = f"""\
-[Unit]
-Before={UNIT}
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/true
-ExecStop=/bin/sh -c 'touch /run/gate-reached; until test -e /run/gate-open; do sleep 0.05; done'
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 def put_gate(pending: BootedMachine) -> None:
-    """On the disk of a machine that has not been booted yet."""
-    pending.disk.put("/etc/systemd/system/gate.service", GATE)
-    pending.disk.link("/etc/systemd/system/multi-user.target.wants/gate.service", "../gate.service")
+    """It starts before annex-agent, and so is stopped after it: it holds the power-off until the test has looked."""
+    stop = "/bin/sh -c 'touch /run/gate-reached; until test -e /run/gate-open; do sleep 0.05; done'"
+    units.add(pending, "gate.service", stop=stop, unit=f"Before={UNIT}")
 
 
 def power_off_as_far_as_the_gate(machine: BootedMachine) -> None:

@@ -6,22 +6,14 @@ from typing import Any, Dict
 
 import pytest
 
+from . import units
 from .booted import BootedMachine
 from .region import Region
 from .topology import WORKER
 from .wait import wait_until
 
-# Leaves word on the disk when it is stopped in order; a power cut gives it no time to.
-_WITNESS = """\
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/true
-ExecStop=/bin/sh -c 'echo stopped >>/var/lib/witness'
-
-[Install]
-WantedBy=multi-user.target
-"""
+# A unit that leaves word on the disk when it is stopped in order; a power cut gives it no time to.
+WITNESS = "witness.service"
 
 
 @pytest.fixture
@@ -34,10 +26,9 @@ def bare(pending: BootedMachine) -> BootedMachine:
 @pytest.fixture
 def witnessed(bare: BootedMachine) -> BootedMachine:
     """On, and a unit of it notices how it goes off."""
-    bare.disk.put("/etc/systemd/system/witness.service", _WITNESS)
-    bare.disk.link("/etc/systemd/system/multi-user.target.wants/witness.service", "../witness.service")
+    units.add(bare, WITNESS, stop="/bin/sh -c 'echo stopped >>/var/lib/witness'")
     bare.start()
-    assert bare.state("witness.service") == "active"
+    assert bare.state(WITNESS) == "active"
     return bare
 
 
@@ -57,11 +48,7 @@ def test_it_starts_all_that_is_enabled(bare: BootedMachine) -> None:
 
 
 def test_it_can_be_looked_at_while_it_boots(bare: BootedMachine) -> None:
-    bare.disk.put("/etc/systemd/system/multi-user.target.d/late.conf", "[Unit]\nWants=late.service\n")
-    bare.disk.put(
-        "/etc/systemd/system/late.service",
-        "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'until test -e /run/go; do sleep 0.05; done'\n",
-    )
+    units.add(bare, "late.service", start=units.until("/run/go"))
     bare.start(wait=False)
     wait_until(lambda: bare.state("late.service") == "activating", "the late unit starts", 60)
     assert bare.systemctl("is-system-running", check=False) == "starting\n"
@@ -116,12 +103,8 @@ def test_it_can_power_itself_off(witnessed: BootedMachine) -> None:
 
 
 def test_a_power_off_that_hangs_is_cut_short_and_told(bare: BootedMachine) -> None:
-    bare.disk.put(
-        "/etc/systemd/system/stubborn.service",
-        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\nExecStop=/bin/sleep infinity\n",
-    )
+    units.add(bare, "stubborn.service", stop=units.until("/never"))
     bare.start()
-    bare.systemctl("start", "stubborn.service")
     with pytest.raises(AssertionError, match=r"stubborn\.service"):
         bare.stop(grace=2)
     assert not bare.is_on
@@ -150,9 +133,9 @@ def test_a_reboot_is_another_boot_of_the_same_disk(witnessed: BootedMachine) -> 
 
 
 def test_the_journal_is_kept_by_unit(witnessed: BootedMachine) -> None:
-    lines = [json.loads(line) for line in witnessed.journal("witness.service", output="json").splitlines()]
-    assert {line["UNIT"] for line in lines} == {"witness.service"}
-    assert "Finished witness.service" in witnessed.journal("witness.service")
+    lines = [json.loads(line) for line in witnessed.journal(WITNESS, output="json").splitlines()]
+    assert {line["UNIT"] for line in lines} == {WITNESS}
+    assert f"Finished {WITNESS}" in witnessed.journal(WITNESS)
 
 
 def test_a_booted_kernel_knows_no_rules_of_an_earlier_boot(bare: BootedMachine) -> None:
