@@ -33,14 +33,14 @@ class Nspawn:
         self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             self._process = self._spawn(cgroup.entering(argv), self._listen(directory / "notify"))
-            wait_until(self._has_leader, "the machine starts", _START_TIMEOUT_S, evidence=self.said)
+            self._wait_until(lambda: bool(self.leader), "the machine starts", _START_TIMEOUT_S, self.said)
         except BaseException:  # also Ctrl-C
             self.close()
             raise
 
     def wait_until_ready(self, timeout: float, evidence: Callable[[], str]) -> None:
         """Without an init system at once; with one (``BOOT``) when it has nothing more to start."""
-        wait_until(self._is_ready, "the machine gets ready", timeout, evidence=evidence)
+        self._wait_until(lambda: self._ready, "the machine gets ready", timeout, evidence)
 
     def close(self) -> None:
         """Nobody listens to nspawn any more."""
@@ -80,24 +80,28 @@ class Nspawn:
         self._notifications.settimeout(0.2)
         return address
 
-    def _has_leader(self) -> bool:
-        return bool(self.leader) or (self._hear() and bool(self.leader))
+    def _wait_until(
+        self, condition: Callable[[], bool], what: str, timeout: float, evidence: Callable[[], str]
+    ) -> None:
 
-    def _is_ready(self) -> bool:
-        return self._ready or (self._hear() and self._ready)
+        def is_met() -> bool:
+            if not condition():
+                self._hear()  # which takes its time
+            return condition()
 
-    def _hear(self) -> bool:
-        """Take in the next thing that nspawn says of the machine; False if it says nothing for a moment."""
+        wait_until(is_met, what, timeout, evidence=evidence, interval=0)
+
+    def _hear(self) -> None:
+        """Take in the next thing that nspawn says of the machine, or that it says nothing for a moment."""
         if self._process.poll() is not None:
             raise AssertionError(f"the machine went off while it was awaited: {self.said()}")
         try:
             message = self._notifications.recv(4096).decode()
         except socket.timeout:
-            return False
+            return
         fields = dict(line.split("=", 1) for line in message.splitlines() if "=" in line)
         self.leader = int(fields.get("X_NSPAWN_LEADER_PID", self.leader))
         self._ready = self._ready or "READY" in fields
-        return True
 
 
 def residue(pattern: str) -> list[Path]:
