@@ -18,10 +18,13 @@ from .host import read_host
 from .logs import LOG
 from .machine import Machine, local_machine
 from .model import Settings
-from .plan import Goal, Plan, build_clean_plan, build_plan, build_stop_plan
+from .plan import SLOT_DEADLINE_S, Goal, Plan, build_clean_plan, build_plan, build_stop_plan
 from .preview import show_facts, show_plan
 from .progress import LiveView, LogLines, Outcome, Progress, Several
 from .system import System
+
+# Somebody may start us while systemd does, and the other way round: the second one finds that nothing is left to do.
+_OTHERS_RUN_S = {Goal.START: SLOT_DEADLINE_S + 30, Goal.CONFIGURE: 0.5}
 
 
 class Options(argparse.Namespace):
@@ -108,7 +111,7 @@ def _bootstrap(options: Options, goal: Goal) -> int:
         if options.dry_run:
             return _dry_run(options, machine, goal, environ)
         _require_possible(options, machine, goal)
-        with machine.system.exclusive():
+        with machine.system.exclusive(_OTHERS_RUN_S[goal]):
             return _real_run(options, machine, goal, environ)
 
 

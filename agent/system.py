@@ -24,7 +24,7 @@ COMMAND_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 STATE_DIR = "/run/annex-agent"
 # The mark that HTCondor may start: the condition of its unit's start, and of every restart.
 CONFIGURED = f"{STATE_DIR}/configured"
-_LOCK_TRIES = 40
+_LOCK_PATIENCE_S = 0.5
 _LOCK_PAUSE_S = 0.05
 
 
@@ -242,15 +242,15 @@ class System:
             return Completed(tuple(argv), code, "", _text(output.read()))
 
     @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Hold the lock that lets only one annex-agent change this machine at a time."""
+    def exclusive(self, patience_s: float = _LOCK_PATIENCE_S) -> Iterator[None]:
+        """Hold the lock that lets only one annex-agent change this machine at a time; wait so long for another one."""
         path = f"{STATE_DIR}/lock"
         lock = self._real(path)
         with contextlib.ExitStack() as stack:
             try:
                 _make_directories(lock.parent)
                 file = stack.enter_context(lock.open("a+", encoding="ascii"))
-                _lock(file)
+                _lock(file, patience_s)
             except BlockingIOError:
                 raise AnnexError(
                     "another annex-agent is at work on this machine: see annex-agent status, try again when it is done"
@@ -292,17 +292,16 @@ def memory_file(text: str) -> Iterator[MemoryFile]:
         os.close(handle)
 
 
-def _lock(file: TextIO) -> None:
-    """Take the lock, or raise BlockingIOError.
-
-    ``is_busy`` of another process may hold it for a moment, and so may the run that has just had systemd follow it.
-    """
-    for _ in range(_LOCK_TRIES - 1):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+def _lock(file: TextIO, patience_s: float) -> None:
+    """Take the lock, or raise BlockingIOError; also ``is_busy`` of another process may hold it for a moment."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
         time.sleep(_LOCK_PAUSE_S)
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def null_stream() -> TextIO:

@@ -1,11 +1,14 @@
 """The booted worker's image, made as an AMI is: start an instance, set it up, clean it, stop it, save its disk."""
 
-from typing import Callable
+import tempfile
+from pathlib import Path
 
+from . import rpm
+from .agent import feed
 from .booted import BootedMachine
 from .pool import Pool
 
-Installer = Callable[[BootedMachine], None]
+PACKAGE = "/root/annex-agent.rpm"
 
 # cloud-init knows EC2 by the firmware's tables, of which a container has none: it is told, and not strict about it.
 # https://docs.cloud-init.io/en/latest/reference/datasources/ec2.html
@@ -24,8 +27,8 @@ _FILES = {"/etc/cloud/cloud.cfg.d/90-region.cfg": _CLOUD_INIT}
 _MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer")
 
 
-def make(machine: BootedMachine, pool: Pool, install: Installer) -> None:
-    """Leaves the machine off, and what ``restore`` starts from saved.  ``install`` puts annex-agent on it."""
+def make(machine: BootedMachine, pool: Pool) -> None:
+    """Leaves the machine off, and what ``restore`` starts from saved."""
     for path, text in _FILES.items():
         machine.disk.put(path, text)
     for unit in _MASKED:
@@ -38,8 +41,24 @@ def make(machine: BootedMachine, pool: Pool, install: Installer) -> None:
     machine.save()
 
 
+def install(machine: BootedMachine) -> None:
+    """annex-agent's RPM, built from the checkout, as a builder of an image installs it."""
+    with tempfile.TemporaryDirectory(prefix="annex-agent-ami-") as directory:
+        package = rpm.build(rpm.copy(Path(directory) / "checkout")).binary
+        send(machine, package)
+    # What it requires is there, but Debian's own packages are not in rpm's database.
+    machine.run(["rpm", "--install", "--nodeps", PACKAGE])
+
+
+def send(machine: BootedMachine, package: Path, path: str = PACKAGE) -> None:
+    """Put a package's file onto a machine that is on."""
+    feed(machine, ["install", "-D", "--mode=0644", "/dev/stdin", path], package.read_bytes())
+
+
 def clean(machine: BootedMachine) -> None:
     """Take away what belongs to this instance alone, so that the next one takes itself for a new one."""
+    machine.run(["annex-agent", "stop", "--mode", "fast"])  # the distribution starts HTCondor where it is installed
+    machine.run(["annex-agent", "clean"])
     machine.run(["cloud-init", "clean", "--logs"])
     # Empty, as in Debian's own images; "uninitialized" would also enable every unit by Debian's presets.
     machine.write("/etc/machine-id", "")

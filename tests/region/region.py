@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Optional
 
-from . import agent, ami, image, stand_in
+from . import agent, ami, image
 from .booted import BootedMachine
 from .imds import Imds
 from .jobs import Jobs
@@ -37,9 +37,7 @@ class Region:
     jobs: Jobs
     imds: Imds
 
-    def __init__(self, install: ami.Installer = stand_in.install) -> None:
-        """``install`` puts annex-agent on the image of ``booted_worker``."""
-        self._install = install
+    def __init__(self) -> None:
         self._booted: Optional[BootedMachine] = None
 
     def __enter__(self) -> "Region":
@@ -163,7 +161,7 @@ class Region:
         )
         self._stack.callback(machine.remove)
         try:
-            ami.make(machine, self.pool, self._install)
+            ami.make(machine, self.pool)
         except BaseException:  # the worker's place must be free for the next test
             machine.remove()
             raise

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import threading
 from pathlib import Path
-from typing import Callable, ContextManager, Iterator
+from typing import Callable, ContextManager, Iterator, List
 
 import psutil
 import pytest
@@ -495,6 +495,20 @@ except AnnexError as err:
         with tree.exclusive(), child(self.HOLD, tree.root) as second:
             said, _ = second.communicate()
         assert said.startswith("another annex-agent is at work on this machine")
+
+    def test_whoever_is_patient_gets_its_turn(self, live: LiveTree) -> None:
+        turns: List[str] = []
+
+        def second() -> None:
+            with live.exclusive(patience_s=60):
+                turns.append("second")
+
+        with live.exclusive():
+            waiting = threading.Thread(target=second)
+            waiting.start()
+            turns.append("first")
+        waiting.join()
+        assert turns == ["first", "second"]
 
     def test_it_is_free_again_when_its_holder_ends(self, tree: System) -> None:
         with child(self.HOLD, tree.root) as first:
