@@ -41,7 +41,8 @@ LIKE_EL = (
     "__brp_mangle_shebangs {spoil} shebangs",
     "__brp_python_bytecompile {spoil} bytecode",
     "__os_install_post_python %{{?__brp_python_bytecompile}}",
-    "__os_install_post %{{?__brp_compress}} %{{?__brp_mangle_shebangs}} %{{__os_install_post_python}}",
+    # A line each, as there: on one line the first would take the others for its arguments.
+    "__os_install_post \\\n%{{?__brp_compress}} \\\n%{{?__brp_mangle_shebangs}} \\\n%{{__os_install_post_python}}",
 )
 SPOIL = """\
 #!/bin/sh -e
