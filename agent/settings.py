@@ -44,24 +44,31 @@ class Merged(NamedTuple):
 
 def merge(sources: Sequence[Source]) -> Merged:
     """Lay the sources over the defaults, the last one on top; raise every problem of all of them at once."""
-    problems = [f"{source.name}: {problem}" for source in sources for problem in source.problems]
-    if problems:
-        raise ConfigError(problems)
-    settings, origins = Settings(), {}  # type: Settings, Dict[str, str]
+    given = combine("all sources", sources)
+    if given.problems:
+        raise ConfigError(given.problems)
+    origins: Dict[str, str] = {}
+    for source in sources:
+        origins.update(dict.fromkeys([*source.fields, *(["condor"] if source.knobs else [])], source.name))
+    settings = replace(Settings(), **{**given.fields, "condor": given.knobs})
+    _require_central_manager(settings)
+    return Merged(settings, origins)
+
+
+def combine(name: str, sources: Sequence[Source]) -> Source:
+    """Several sources as one, the last one on top; each problem says which of them it is in."""
+    fields: Dict[str, Any] = {}
     knobs: Dict[str, Knob] = {}
     for source in sources:
         if "central_manager" in source.fields:
-            for name in _COLLECTOR_KNOBS:  # an earlier source's knob must not outvote this one
-                knobs.pop(name.lower(), None)
+            for collector in _COLLECTOR_KNOBS:  # an earlier source's knob must not outvote this one
+                knobs.pop(collector.lower(), None)
         for knob in source.knobs:
             knobs.pop(knob.name.lower(), None)
             knobs[knob.name.lower()] = knob
-            origins["condor"] = source.name
-        settings = replace(settings, **source.fields)
-        origins.update(dict.fromkeys(source.fields, source.name))
-    settings = replace(settings, condor=tuple(knobs.values()))
-    _require_central_manager(settings)
-    return Merged(settings, origins)
+        fields.update(source.fields)
+    problems = tuple(f"{source.name}: {problem}" for source in sources for problem in source.problems)
+    return Source(name, fields, tuple(knobs.values()), problems)
 
 
 def _require_central_manager(settings: Settings) -> None:
@@ -87,6 +94,11 @@ def from_yaml(name: str, text: str) -> Source:
         return Source(name, problems=(f"this is not YAML: {err}",))
     if isinstance(document, dict) and set(document) == {WRAPPER}:
         document = document[WRAPPER]
+    return from_document(name, document)
+
+
+def from_document(name: str, document: Any) -> Source:
+    """Settings that a parser has made plain Python values of; None says nothing."""
     if document is None:
         return Source(name)
     if not isinstance(document, dict):
@@ -129,7 +141,7 @@ def _from_mapping(name: str, document: Mapping[Any, Any]) -> Source:
                 key = _KEYS_BY_PATH[path]
                 fields[key.field] = key.parse(value)
         except ValueError as err:
-            problems.append(f"{path}: {err}")
+            problems.append(f"{path if path.isprintable() else grammar.quoted(path)}: {err}")
     given = from_knobs(name, knobs, problems)
     return given._replace(fields={**given.fields, **fields})
 
@@ -137,7 +149,7 @@ def _from_mapping(name: str, document: Mapping[Any, Any]) -> Source:
 def _leaves(document: Mapping[Any, Any], problems: List[str], prefix: str = "") -> Iterator[Tuple[str, Any]]:
     """Every key that the schema knows, with its value; what it does not know goes to ``problems``."""
     for name, value in document.items():
-        path = f"{prefix}{name}"
+        path = f"{prefix}{name if isinstance(name, str) else _shown(name)}"
         if path in _KEYS_BY_PATH or prefix == "condor.":
             yield path, value
         elif path in _SECTIONS:
@@ -159,9 +171,23 @@ def _known(prefix: str) -> str:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(  # noqa: TRY004 - one kind of error for all that a document can have wrong
-            f"must be text, not {grammar.quoted(repr(value))} (put it in quotes)"
+            f"must be text, not {_shown(value)}{'' if _is_nested(value) else ' (put it in quotes)'}"
         )
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; never the inside of a list or mapping, which YAML's aliases can make endless."""
+    if _is_nested(value):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    try:
+        return grammar.quoted(value if isinstance(value, str) else repr(value))
+    except ValueError:  # Python refuses to write out a number of thousands of digits
+        return "a number beyond all bounds"
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, (dict, list, set, tuple))
 
 
 def _knob_text(value: Any) -> str:
@@ -173,7 +199,7 @@ def _knob_text(value: Any) -> str:
 def _choice(*allowed: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}, not {grammar.quoted(str(value))}")
+            raise ValueError(f"must be one of {', '.join(allowed)}, not {_shown(value)}")
         return str(value)
 
     return parse

@@ -1,101 +1,90 @@
 """User-data: from the bytes of the launch request to settings.
 
-Read here: one or several host names (the central manager, as in 2008), and lines ``KEY = VALUE``
-(HTCondor knobs).  Anything else that cloud-init or a script would read says nothing about us.
+The bytes may be packed with gzip.  They are one document in one of the ``forms``, or a MIME message with a document
+in each part: those that are for annex-agent are laid over one another in their order, the others belong to cloud-init.
 """
 
-import re
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Optional
 
-from . import grammar
-from .model import Knob
-from .settings import WRAPPER, Source, central_managers, from_knobs
+from . import multipart
+from .forms import UserData, left_to_others, read, read_cloud_config, read_ours, read_plain, read_unsupported
+from .settings import Source, combine
 
 NAME = "user-data"
 
-# What the other readers of user-data begin with (cloud-init's documentation, "User-data formats").
-_OTHER_KINDS = (
-    ("#!", "a script"),
-    ("#include", "an include list for cloud-init"),
-    ("#cloud-config", "cloud-config"),
-    ("#cloud-boothook", "a boot hook for cloud-init"),
-    ("#part-handler", "a part handler for cloud-init"),
-    ("#upstart-job", "an upstart job"),
-    ("## template:", "a template for cloud-init"),
-    ("#annex-agent", "an annex-agent document"),
-    ("Content-Type:", "MIME multipart"),
-    ("MIME-Version:", "MIME multipart"),
-    ("{", "JSON"),
-)
-_OURS_INSIDE = re.compile(rf"^{WRAPPER}\s*:|[\"']{WRAPPER}[\"']\s*:|^#annex-agent\b|text/x-annex-agent", re.MULTILINE)
-
-
-class UserData(NamedTuple):
-    """What the user-data is, in words, and the settings it holds."""
-
-    kind: str
-    source: Source
+_GZIP = b"\x1f\x8b"
+_UNPACKED_LIMIT = 1024 * 1024  # EC2 takes 16 KiB; what grows beyond this is no text of a human hand
+_OURS = "text/x-annex-agent"
+# What cloud-init, too, recognises by how the text begins.
+_UNSPECIFIC = ("text/plain", "text/x-not-multipart", "application/json")
+_UNSUPPORTED = {
+    "text/cloud-config-archive": "a cloud-config archive",
+    "text/cloud-config-jsonp": "a JSON patch of cloud-config",
+    "text/jinja2": "a template for cloud-init",
+}
 
 
 def parse(data: Optional[bytes]) -> UserData:
-    """Recognise the form and read it; what is wrong stands in ``source.problems``, each with its line."""
+    """Recognise the form and read it; what is wrong stands in ``source.problems``, each with its part and line."""
+    content = data or b""
+    if not content.startswith(_GZIP):
+        return _parse(content)
+    unpacked = _unpacked(content)
+    if unpacked is None:
+        return left_to_others("binary data", NAME)
+    if len(unpacked) > _UNPACKED_LIMIT:
+        problem = f"it unpacks to more than {_UNPACKED_LIMIT // 1024} KiB, which is not read: make it shorter"
+        return UserData("gzip", Source(NAME, problems=(problem,)))
+    document = _parse(unpacked)
+    return document._replace(kind=f"gzip, in it {document.kind}")
+
+
+def _unpacked(content: bytes) -> Optional[bytes]:
+    import gzip  # noqa: PLC0415 - seldom needed
+    import io  # noqa: PLC0415
+    import zlib  # noqa: PLC0415
+
     try:
-        text = (data or b"").decode("utf-8-sig")
-    except UnicodeDecodeError:  # gzip is among them: cloud-init unpacks it for its own readers
-        return UserData("binary data, left to others", Source(NAME))
-    return _parse_text(text)
+        return gzip.GzipFile(fileobj=io.BytesIO(content)).read(_UNPACKED_LIMIT + 1)
+    except (OSError, EOFError, zlib.error):
+        return None
 
 
-def _parse_text(text: str) -> UserData:
-    other = next((kind for start, kind in _OTHER_KINDS if text.lower().startswith(start.lower())), None)
-    if other:
-        return _left_to_others(other, text)
-    meaningful = [line for line in text.split("\n") if line.strip() and not line.strip().startswith("#")]
-    if not meaningful:
-        return UserData("none", Source(NAME))
-    if len(meaningful) == 1 and "=" not in meaningful[0]:
-        return _host_names(meaningful[0].strip())
-    return _knob_lines(text)
-
-
-def _left_to_others(kind: str, text: str) -> UserData:
-    problems: Tuple[str, ...] = ()
-    if _OURS_INSIDE.search(text):
-        # Ignoring settings that were meant for us would make a worker that fails without a word.
-        problems = (
-            f"it is {kind} with settings for annex-agent, a form that this version does not read; "
-            f"use lines KEY = VALUE, or put the settings into the image's config.yaml",
-        )
-    return UserData(f"{kind}, left to others", Source(NAME, problems=problems))
-
-
-def _host_names(text: str) -> UserData:
+def _parse(content: bytes) -> UserData:
+    if multipart.is_message(content):
+        return _parse_message(content)
     try:
-        managers = central_managers(text)
+        return read(NAME, content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return left_to_others("binary data", NAME)
+
+
+def _parse_message(content: bytes) -> UserData:
+    try:
+        parts = multipart.parts(content)
     except ValueError as err:
-        problem = f"{err}; user-data is the central manager's host name, or lines KEY = VALUE"
-        return UserData("not understood", Source(NAME, problems=(problem,)))
-    kind = "one host name" if len(managers) == 1 else f"{len(managers)} host names"
-    return UserData(f"{kind}: the central manager", Source(NAME, {"central_manager": managers}))
+        if b"annex" not in content.lower():
+            return left_to_others("MIME multipart", NAME)
+        return UserData("MIME multipart", Source(NAME, problems=(str(err),)))
+    documents = [_read_part(part) for part in parts]
+    ours = [document for document in documents if document.is_ours]
+    if not ours:
+        return left_to_others("MIME multipart", NAME)
+    kinds = "; ".join(f"{document.source.name}: {document.kind}" for document in ours)
+    return UserData(f"MIME multipart, in it {kinds}", combine(NAME, [document.source for document in ours]))
 
 
-def _knob_lines(text: str) -> UserData:
-    knobs: List[Knob] = []
-    problems: List[str] = []
-    # Split at line feeds only: what else Python takes for a line end would hide a control character.
-    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            knobs.append(_knob(line))
-        except ValueError as err:
-            problems.append(f"line {number}: {err}")
-    count = f"{len(knobs)} line{'s' if len(knobs) != 1 else ''} KEY = VALUE"
-    return UserData(count, from_knobs(NAME, knobs, problems))
-
-
-def _knob(line: str) -> Knob:
-    name, equals, value = line.partition("=")
-    if not equals:
-        raise ValueError(f"{grammar.quoted(line.strip())} is not KEY = VALUE (there is no '=')")
-    return Knob(grammar.knob_name(name.strip()), grammar.knob_value(value))
+def _read_part(part: multipart.Part) -> UserData:
+    name, kind = f"part {part.number}", part.content_type
+    if part.text is None:
+        problems = ("this is not UTF-8 text",) if kind == _OURS else ()
+        return UserData("binary data", Source(name, problems=problems))
+    if kind == _OURS:
+        return read_ours(name, part.text)
+    if kind == "text/cloud-config":
+        return read_cloud_config(name, part.text)
+    if kind in _UNSPECIFIC:
+        return read_plain(name, part.text)
+    if kind in _UNSUPPORTED:
+        return read_unsupported(_UNSUPPORTED[kind], name, part.text)
+    return left_to_others(kind, name)

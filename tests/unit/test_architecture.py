@@ -22,11 +22,11 @@ MODULES = {
 LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "__init__ errors grammar ladder logs render emulator.profile emulator.watch",
+        "__init__ errors grammar ladder logs multipart render emulator.profile emulator.watch",
         "model system daemons yaml_document imds.access emulator.content emulator.http",
         "settings htcondor fence state systemd imds.transport emulator.answers",
-        "userdata worker_config machine fence_tools imds.refusals emulator.server",
-        "steps host pool imds.client emulator",
+        "forms worker_config machine fence_tools imds.refusals emulator.server",
+        "userdata steps host pool imds.client emulator",
         "simulation imds.instance fence_steps",
         "imds",
         "gather daemon_steps stop_steps unit_steps leftovers progress",
@@ -69,7 +69,18 @@ ONLY: Dict[str, Set[str]] = {
 }
 
 # A plan is a pure function of facts: of what acts on the machine it may know constants and kinds of step.
-PURE = ("plan", "worker_config", "model", "grammar", "settings", "userdata", "yaml_document", "render")
+PURE = (
+    "plan",
+    "worker_config",
+    "model",
+    "grammar",
+    "settings",
+    "forms",
+    "multipart",
+    "userdata",
+    "yaml_document",
+    "render",
+)
 ACTING = ("system", "daemons", "htcondor", "machine", "pool")
 # These functions of acting modules only compute.
 PURE_FUNCTIONS = {"pool.instance_constraint"}

@@ -1,12 +1,20 @@
 """User-data: what form it has, and what it says."""
 
-from typing import List
+import gzip
+import re
+import subprocess
+import sys
+from email.mime.base import MIMEBase
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from typing import List, Tuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from annex_agent.model import Knob
+from annex_agent.settings import Source
 from annex_agent.userdata import parse
 
 
@@ -81,17 +89,174 @@ def test_what_is_not_ours_sets_nothing_and_is_no_error(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "kind"),
     [
-        b"#cloud-config\nannex_agent:\n  central_manager: cm\n",
-        b"#annex-agent\ncentral_manager: cm\n",
-        b'{"annex_agent": {"central_manager": "cm"}}',
-        b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=1\n\n--1\nContent-Type: text/x-annex-agent\n\na:",
+        (b"#cloud-config\npackages: [x]\nannex_agent:\n  central_manager: cm\n", "cloud-config with settings"),
+        (b"\n#Cloud-Config\r\nannex_agent:\r\n  central_manager: cm\r\n", "cloud-config with settings"),
+        (b"#cloud-config\nx: &x {central_manager: cm}\nannex_agent: *x\n", "cloud-config with settings"),
+        (b"#annex-agent\ncentral_manager: cm\n", "an annex-agent document"),
+        (b"#annex-agent\nannex_agent: {central_manager: [cm]}\n", "an annex-agent document"),
+        (b'{"annex_agent": {"central_manager": "cm"}, "other": 1}', "JSON with settings"),
+        (gzip.compress(b"cm\n"), "gzip, in it one host name"),
+        (gzip.compress(b"#annex-agent\ncentral_manager: cm\n"), "gzip, in it an annex-agent document"),
     ],
 )
-def test_settings_in_a_form_that_is_not_read_are_not_lost_in_silence(data: bytes) -> None:
-    (problem,) = parse(data).source.problems
-    assert "does not read" in problem
+def test_marked_documents_hold_settings(data: bytes, kind: str) -> None:
+    user_data = parse(data)
+    assert user_data.source.problems == ()
+    assert user_data.source.fields == {"central_manager": ("cm",)}
+    assert user_data.kind.startswith(kind)
+
+
+@pytest.mark.parametrize(
+    ("data", "problems"),
+    [
+        (b"#cloud-config\nannex_agent: {hostnam: x, stop: {timeout: 1y}}\n", ["'hostnam'", "stop.timeout: "]),
+        (b"#cloud-config\nannex_agent: cm\n", ["must be a mapping"]),
+        (b"#cloud-config\nannex_agent: {annex: a, annex: b}\n", ["'annex' is given twice"]),
+        (b"#cloud-config\nannex_agent: {}\nannex_agent: {}\n", ["'annex_agent' is given twice"]),
+        (b"#cloud-config\nannex_agent:\n  a: [\n", ["not YAML: .* line 4"]),
+        (b"#annex-agent\ncentral_manager: cm\nannex: a: b\n", ["not YAML: .* line 3"]),
+        (b"#annex-agent\nhostname: 7\nannex: [a]\n", ["hostname: must be text, not '7'", "annex: .* not a list"]),
+        (b'{"annex_agent": {"annex": "a",}}', ["not JSON: .* line 1 column"]),
+        (b'{"annex_agent": {"annex": "a", "annex": "b"}}', ["'annex' is given twice"]),
+        (b'#cloud-config-archive\n- {type: text/x-annex-agent, content: "annex: a"}\n', ["a part of their own"]),
+        (b"## template: jinja\n#cloud-config\nannex_agent: {}\n", ["a part of their own"]),
+        (gzip.compress(b"COLLECTOR_HOST = cm" * 60000), ["more than 1024 KiB"]),
+    ],
+)
+def test_every_mistake_in_a_marked_document_is_told_with_its_place(data: bytes, problems: List[str]) -> None:
+    told = parse(data).source.problems
+    assert len(told) == len(problems)
+    for problem, pattern in zip(told, problems):
+        assert re.search(pattern, problem)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"#cloud-config\nhostname: x\nhostname: y\nz: !unknown {}\nwrite_files: [{content: 'annex_agent: 1'}]\n",
+        b"#cloud-config\nwrite_files:\n- content: |\n    annex_agent:\n  bad\n",
+        b"#cloud-config\n- annex_agent\n",
+        b"#cloud-config\nannex_agent:\n",
+        b'{"other": "annex_agent"}',
+        b"#!/bin/sh\ncat >/etc/annex-agent/config.yaml <<E\nannex_agent:\n  central_manager: cm\nE\n",
+        gzip.compress(b"#!/bin/sh\n"),
+        gzip.compress(b"cm.example.org")[:-9],
+    ],
+)
+def test_what_belongs_to_others_is_not_judged(data: bytes) -> None:
+    user_data = parse(data)
+    assert (user_data.source.fields, user_data.source.knobs, user_data.source.problems) == ({}, (), ())
+    assert user_data.kind.endswith("left to others")
+
+
+def test_others_keys_beside_ours_are_not_judged() -> None:
+    text = b"#cloud-config\nx: 1\nx: 2\ny: !unknown {a: 1, a: 2}\nannex_agent: {annex: a}\n"
+    assert parse(text).source == Source("user-data", {"annex": "a"})
+
+
+def multipart(*parts: Tuple[str, str], encode: bool = False) -> bytes:
+    message = MIMEMultipart()
+    for content_type, text in parts:
+        main, sub = content_type.split("/")
+        part = MIMEText(text, sub, "utf-8" if encode else "us-ascii") if main == "text" else MIMEBase(main, sub)
+        if main != "text":
+            part.set_payload(text)
+        message.attach(part)
+    return message.as_bytes()
+
+
+OURS = "text/x-annex-agent"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "text"),
+    [
+        (OURS, "cm"),
+        (OURS, "COLLECTOR_HOST = cm"),
+        (OURS, "central_manager: cm\n"),
+        (OURS, "# ours\nannex_agent:\n  central_manager: cm\n"),
+        (OURS, "#annex-agent\n{central_manager: cm}\n"),
+        (OURS, '{"annex_agent": {"central_manager": "cm"}}'),
+        (OURS, '{"central_manager": "cm"}'),
+        ("text/cloud-config", "#cloud-config\nannex_agent: {central_manager: cm}\n"),
+        ("text/cloud-config", "annex_agent: {central_manager: cm}\n"),
+        ("text/plain", "#annex-agent\ncentral_manager: cm\n"),
+        ("text/plain", "#cloud-config\nannex_agent: {central_manager: cm}\n"),
+        ("text/plain", "COLLECTOR_HOST = cm\n"),
+        ("text/plain", "cm\n"),
+        ("application/json", '{"annex_agent": {"central_manager": "cm"}}'),
+    ],
+)
+@pytest.mark.parametrize("encode", [False, True], ids=["plain", "base64"])
+def test_a_part_of_multipart_is_read(content_type: str, text: str, encode: bool) -> None:
+    data = multipart(("text/x-shellscript", "#!/bin/sh\nA=1\n"), (content_type, text), encode=encode)
+    assert (b"base64" in data) is encode
+    for packed in (data, gzip.compress(data), data.replace(b"\n", b"\r\n")):
+        user_data = parse(packed)
+        assert user_data.source.problems == ()
+        assert user_data.source.fields == {"central_manager": ("cm",)}
+        assert "MIME multipart, in it part 2: " in user_data.kind
+
+
+def test_parts_are_laid_over_one_another_in_their_order() -> None:
+    source = parse(
+        multipart(
+            (OURS, "COLLECTOR_HOST = first\nA = 1\nB = 1\n"),
+            ("text/cloud-config", "annex_agent: {annex: x, stop: {mode: fast}, condor: {a: 2}}"),
+            (OURS, "central_manager: last\nannex: y\n"),
+        )
+    ).source
+    assert source.fields == {"central_manager": ("last",), "annex": "y", "stop_mode": "fast"}
+    assert source.knobs == (Knob("B", "1"), Knob("a", "2"))
+
+
+def test_mistakes_in_parts_are_told_with_the_part() -> None:
+    problems = parse(
+        multipart(
+            (OURS, "A = 1\nuse role:execute\n"),
+            ("text/x-shellscript", "#!/bin/sh\n"),
+            (OURS, "annexe: x\n"),
+            ("text/cloud-config", "annex_agent: {annex: 7}"),
+        )
+    ).source.problems
+    assert [problem[: len("part 1: line 2")] for problem in problems] == [
+        "part 1: line 2",
+        "part 3: 'annex",
+        "part 4: annex:",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "text"),
+    [
+        ("text/x-shellscript", "#!/bin/sh\necho annex_agent: {}\n"),
+        ("text/cloud-config", "#cloud-config\nhostname: x\n"),
+        ("text/plain", "Whom it may concern:\nnothing to see here\n"),
+        ("text/plain", "two words"),
+        ("text/html", "A = 1"),
+        ("application/octet-stream", "A = 1"),
+        ("text/jinja2", "## template: jinja\n#cloud-config\nhostname: x\n"),
+    ],
+)
+def test_other_parts_are_left_alone(content_type: str, text: str) -> None:
+    user_data = parse(multipart((content_type, text)))
+    assert (user_data.source, user_data.kind) == (Source("user-data"), "MIME multipart, left to others")
+
+
+def test_a_part_of_ours_that_is_no_text_is_an_error() -> None:
+    data = b"MIME-Version: 1.0\nContent-Type: text/x-annex-agent\n\ncentral_manager: \xff\n"
+    assert parse(data).source.problems == ("part 1: this is not UTF-8 text",)
+
+
+@pytest.mark.parametrize(
+    ("data", "module"), [(b"cm.example.org", "yaml json email.parser gzip"), (b"#cloud-config\nx: 1\n", "yaml")]
+)
+def test_user_data_of_the_usual_kinds_loads_no_parser(data: bytes, module: str) -> None:
+    code = f"import sys, annex_agent.userdata as u; u.parse({data!r}); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    assert set(module.split()) & set(loaded) == set()
 
 
 @pytest.mark.parametrize("data", [b"hello world", b"cm1 cm2", b"<html>", b"cm:99999", b"x" * 300, "caf\u00e9".encode()])
@@ -108,6 +273,56 @@ def test_a_web_page_is_told_line_by_line() -> None:
 @given(data=st.binary())
 def test_no_bytes_are_a_traceback(data: bytes) -> None:
     assert all(problem.isprintable() for problem in parse(data).source.problems)
+
+
+BEGINNINGS = (
+    *(b"", b"#cloud-config\n", b"#cloud-config\nannex_agent:", b"#annex-agent\n", b"#annex-agent\ncondor: {"),
+    *(b'{"annex_agent": ', b"MIME-Version: 1.0\n", b"MIME-Version: 1.0\nContent-Type: text/x-annex-agent\n\n"),
+    b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=-\n\n---\nContent-Type: text/x-annex-agent\n",
+)
+PIECES = st.sampled_from(
+    [
+        *("annex_agent", "central_manager", "condor", "network", ": ", ":", "\n", "\n ", "- ", "[", "]", "{", "}", ","),
+        *("&a ", "*a", "<<", "!!binary ", "!!set ", "!x ", "|", ">", "'", '"', "? ", "~", "0x" + "f" * 6000, "1e999"),
+        *("2001-99-99", "\x00", "\x85", "\u2028", "\ud7ff", "---", "\n---\n", "Content-Type: ", "text/x-annex-agent"),
+        *(
+            "Content-Transfer-Encoding: base64\n\n",
+            "boundary=",
+            "charset=x;",
+            "=?utf-8?q?=?=",
+            "A = 1",
+            "\\",
+            "#",
+            "\t",
+        ),
+    ]
+)
+
+
+@given(beginning=st.sampled_from(BEGINNINGS), pieces=st.lists(PIECES, max_size=30), rest=st.binary(max_size=20))
+def test_no_document_is_a_traceback(beginning: bytes, pieces: List[str], rest: bytes) -> None:
+    data = beginning + "".join(pieces).encode() + rest
+    for packed in (data, gzip.compress(data)):
+        user_data = parse(packed)
+        assert user_data.kind.isprintable()
+        assert all(problem.isprintable() for problem in user_data.source.problems)
+
+
+@pytest.mark.parametrize("depth", [100, 100_000])
+def test_nesting_without_end_is_a_problem_and_no_traceback(depth: int) -> None:
+    for opening in (
+        b'{"annex_agent":' + b"[" * depth,
+        b"#annex-agent\n" + b"[" * depth,
+        b"#cloud-config\nannex_agent: " + b"[" * depth,
+    ):
+        (problem,) = parse(opening).source.problems
+        assert len(problem) < 1000
+
+
+def test_aliases_cannot_make_a_message_endless() -> None:
+    lines = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
+    text = "\n".join(["#cloud-config", "a0: &a0 x", *lines, "annex_agent: {annex: *a29, condor: {A: *a29}}"])
+    assert len(parse(text.encode()).source.problems) == 2
 
 
 @given(text=st.text(alphabet=st.sampled_from("aB_=.:, \\\n\r\t#$()\"'{}<>\x00\x85\u2028")))
