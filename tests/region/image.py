@@ -49,7 +49,7 @@ TRIXIE = Image(
         *("systemd", "systemd-sysv", "dbus", "udev", "htcondor", *_RUNTIME),
         *("cloud-init", "rpm"),  # for the worker that is booted; one tree for all is made sooner than two
         *("python3-pip", "python3-setuptools", "python3-wheel"),  # to install the agent without a network
-        *("iproute2", "nftables", "iptables", "procps", "iputils-ping", "curl", "rpm"),
+        *("iproute2", "nftables", "iptables", "procps", "iputils-ping", "curl"),
     ),
 )
 # Python 3.9 with the library versions of Enterprise Linux 9 and Amazon Linux 2023: the oldest that is supported.
