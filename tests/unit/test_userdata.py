@@ -4,6 +4,7 @@ import gzip
 import re
 import subprocess
 import sys
+import tracemalloc
 from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
@@ -122,6 +123,8 @@ def test_marked_documents_hold_settings(data: bytes, kind: str) -> None:
         (b'{"annex_agent": {"annex": "a", "annex": "b"}}', ["'annex' is given twice"]),
         (b'#cloud-config-archive\n- {type: text/x-annex-agent, content: "annex: a"}\n', ["a part of their own"]),
         (b"## template: jinja\n#cloud-config\nannex_agent: {}\n", ["a part of their own"]),
+        (b'#annex-agent\ncondor: {"a\\ab": 1}\n', [r"^'condor.a\\x07b': "]),
+        (b"#annex-agent\n? 0x" + b"f" * 6000 + b"\n: 1\n", ["a number beyond all bounds|'[0-9]+"]),
         (gzip.compress(b"COLLECTOR_HOST = cm" * 60000), ["more than 1024 KiB"]),
     ],
 )
@@ -130,6 +133,16 @@ def test_every_mistake_in_a_marked_document_is_told_with_its_place(data: bytes, 
     assert len(told) == len(problems)
     for problem, pattern in zip(told, problems):
         assert re.search(pattern, problem)
+
+
+def test_a_bomb_of_gzip_does_not_go_off() -> None:
+    bomb = gzip.compress(b"\0" * 64 * 1024 * 1024)
+    tracemalloc.start()
+    try:
+        assert "more than 1024 KiB" in parse(bomb).source.problems[0]
+        assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -193,7 +206,7 @@ OURS = "text/x-annex-agent"
 def test_a_part_of_multipart_is_read(content_type: str, text: str, encode: bool) -> None:
     data = multipart(("text/x-shellscript", "#!/bin/sh\nA=1\n"), (content_type, text), encode=encode)
     assert (b"base64" in data) is encode
-    for packed in (data, gzip.compress(data), data.replace(b"\n", b"\r\n")):
+    for packed in (data, gzip.compress(data), data.replace(b"\n", b"\r\n"), b"\n\n" + data):
         user_data = parse(packed)
         assert user_data.source.problems == ()
         assert user_data.source.fields == {"central_manager": ("cm",)}
