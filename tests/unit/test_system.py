@@ -496,14 +496,14 @@ except AnnexError as err:
             said, _ = second.communicate()
         assert said.startswith("another annex-agent is at work on this machine")
 
-    def test_whoever_is_patient_gets_its_turn(self, live: LiveTree) -> None:
+    def test_whoever_is_patient_gets_its_turn(self, tree: System) -> None:
         turns: List[str] = []
 
         def second() -> None:
-            with live.exclusive(patience_s=60):
+            with tree.exclusive(patience_s=60):
                 turns.append("second")
 
-        with live.exclusive():
+        with tree.exclusive():
             waiting = threading.Thread(target=second)
             waiting.start()
             turns.append("first")
