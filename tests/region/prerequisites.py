@@ -36,6 +36,16 @@ def prerequisites() -> None:
         _install(missing)
 
 
+def tool(package: str) -> str:
+    """The host's command of this name, which only some tests need; a missing one is installed like the others."""
+    if not _present(package):
+        problem = _privilege_problem()
+        if problem:
+            raise PrerequisiteError(f"{package} is not installed: install it, or let root do so")
+        _install([package])
+    return str(shutil.which(package, path=ENVIRONMENT["PATH"]))
+
+
 def _privilege_problem() -> Optional[str]:
     if os.geteuid() != 0:
         return "the region is made of namespaces and needs root; run this with sudo, or on a throw-away machine as root"
