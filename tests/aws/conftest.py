@@ -6,6 +6,7 @@ from typing import Any, Iterator
 import pytest
 
 boto3 = pytest.importorskip("boto3", reason="pip install 'annex-agent[test]' brings boto3")
+validate = pytest.importorskip("botocore.validate", reason="pip install 'annex-agent[test]' brings it with boto3")
 moto_server = pytest.importorskip("moto.server", reason="pip install 'annex-agent[test]' brings moto")
 
 REGION = "us-east-1"

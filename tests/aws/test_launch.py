@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Set
 
 import pytest
 
-from .conftest import REGION, boto3
+from .conftest import REGION, boto3, validate
 
 FILES = Path(__file__).resolve().parents[2] / "packaging" / "aws"
 ACCOUNT = "123456789012"
@@ -127,10 +127,8 @@ def test_a_worker_has_no_role_and_no_key_unless_its_launch_gives_one(ec2: Any, i
     ],
 )
 def test_the_aws_cli_takes_the_file(operation: str, parameters: Dict[str, Any]) -> None:
-    from botocore.validate import ParamValidator  # noqa: PLC0415 - as in conftest: it may not be installed
-
     shape = service_model().operation_model(operation).input_shape
-    assert ParamValidator().validate(parameters, shape).generate_report() == ""
+    assert validate.ParamValidator().validate(parameters, shape).generate_report() == ""
 
 
 def service_model() -> Any:
