@@ -55,7 +55,13 @@ variable "htcondor_channel" {
 
 variable "central_manager" {
   type        = string
-  description = "Empty: every launch names one in user-data."
+  description = "Empty: every launch names one in user-data, and check_with is needed."
+  default     = ""
+}
+
+variable "check_with" {
+  type        = string
+  description = "For an image that names no central manager: the one that the builder tries."
   default     = ""
 }
 
@@ -80,6 +86,7 @@ locals {
     "TOKEN_FILE=${local.staging}/token",
     "HTCONDOR_CHANNEL=${var.htcondor_channel}",
     "CENTRAL_MANAGER=${var.central_manager}",
+    "CHECK_WITH=${var.check_with}",
     "TRUST_DOMAIN=${var.trust_domain}",
   ]
 }

@@ -1,17 +1,16 @@
 #!/bin/sh
 # Asks the instance whether it would make a worker, and shows what a boot would do.  Nothing is changed.  As root.
-#   CENTRAL_MANAGER   empty: the image names none, and an example stands in for the launch's user-data
+#   CHECK_WITH   for an image that names no central manager: the one to try, as a launch's user-data would name it
 set -eu
-: "${CENTRAL_MANAGER:=}"
+: "${CHECK_WITH:=}"
 
-annex-agent check
-if [ -n "$CENTRAL_MANAGER" ]; then
+if [ -z "$CHECK_WITH" ]; then
+    annex-agent check
     annex-agent --dry-run
-else
-    example=$(mktemp)
-    echo central-manager.example.org >"$example"
-    result=0
-    annex-agent --dry-run --user-data "$example" || result=$?
-    rm -f "$example"
-    exit "$result"
+    exit
 fi
+user_data=$(mktemp)
+trap 'rm -f "$user_data"' EXIT
+echo "$CHECK_WITH" >"$user_data"
+annex-agent check --user-data "$user_data"
+annex-agent --dry-run --user-data "$user_data"

@@ -137,6 +137,7 @@ def settings(machine: Machine, **changes: str) -> Dict[str, str]:
         "TOKEN_FILE": f"{STAGING}/token",
         "HTCONDOR_CHANNEL": "25.0",
         "CENTRAL_MANAGER": CM.hostname,
+        "CHECK_WITH": "",
         "TRUST_DOMAIN": "example.org",
         **changes,
     }
@@ -213,24 +214,38 @@ def test_what_is_built_joins_the_pool(region: Region, builder: Machine) -> None:
     assert slot["CloudInstanceID"] == "i-0a64379b1c2d3e4f5"
 
 
-@pytest.mark.parametrize("central_manager", [CM.hostname, ""])
-def test_the_check_passes_on_a_builder(region: Region, builder: Machine, central_manager: str) -> None:
+@pytest.mark.parametrize(("central_manager", "check_with"), [(CM.hostname, ""), ("", CM.hostname)])
+def test_the_check_passes_on_a_builder(region: Region, builder: Machine, central_manager: str, check_with: str) -> None:
     needs_units(builder)
     provision(builder, "install.sh")
     needs_command(builder, "check")
     region.imds.update({"user-data": None})
     provision(builder, "bake.sh", CENTRAL_MANAGER=central_manager)
-    said = provision(builder, "check.sh", CENTRAL_MANAGER=central_manager)
+    said = provision(builder, "check.sh", CHECK_WITH=check_with)
     assert "dry run: nothing is changed" in said
-    assert (central_manager or "central-manager.example.org") in said
+    assert f"COLLECTOR_HOST = {CM.hostname}" in said
 
 
-def test_the_check_fails_without_htcondors_trust(builder: Machine) -> None:
+def test_the_check_fails_where_no_central_manager_is_named(region: Region, builder: Machine) -> None:
     needs_units(builder)
     provision(builder, "install.sh")
     needs_command(builder, "check")
-    builder.run(["rm", "-rf", "/etc/condor/tokens.d"])
-    provision(builder, "check.sh", code=1)
+    region.imds.update({"user-data": None})
+    provision(builder, "bake.sh", CENTRAL_MANAGER="")
+    said = provision(builder, "check.sh", code=1)
+    assert "no central manager" in said
+    assert "dry run" not in said
+
+
+def test_the_check_fails_where_others_could_read_the_token(builder: Machine) -> None:
+    needs_units(builder)
+    provision(builder, "install.sh")
+    needs_command(builder, "check")
+    provision(builder, "bake.sh")
+    builder.run(["chmod", "0644", "/etc/condor/tokens.d/pool"])
+    said = provision(builder, "check.sh", code=1)
+    assert "/etc/condor/tokens.d/pool" in said
+    assert "dry run" not in said
 
 
 def test_cleaning_leaves_the_image_without_an_identity(builder: Machine) -> None:
