@@ -3,7 +3,7 @@
 import time
 from typing import NamedTuple, Optional, Tuple
 
-from . import pool
+from . import pool, supervisor
 from .daemons import FINGERPRINT
 from .errors import AnnexError, CommandError, CommandFailed, DaemonError
 from .htcondor import Setting, Slot
@@ -13,7 +13,6 @@ from .model import Knob
 from .steps import Change, Tell
 from .systemd import CONDOR_UNIT
 
-_LAUNCH_TIMEOUT_S = 30.0
 _TUNING_TIMEOUT_S = 30.0
 _NOTICED_WITHIN_S = 10.0
 _FIRST_PAUSE_S = 0.15
@@ -130,7 +129,7 @@ def _start_unit(machine: Machine) -> None:
 
 
 def _launch(machine: Machine, fingerprint: str) -> None:
-    done = machine.system.launch(("condor_master",), {FINGERPRINT: fingerprint}, _LAUNCH_TIMEOUT_S)
+    done = supervisor.start(machine.system, {FINGERPRINT: fingerprint})
     if done.code:
         raise DaemonError(
             f"condor_master ended at once with {done.code}: "

@@ -3,7 +3,7 @@
 import time
 from typing import NamedTuple, Optional, Tuple
 
-from . import pool
+from . import pool, supervisor
 from .errors import AnnexError, CommandFailed, DaemonError
 from .ladder import Rung
 from .machine import Machine
@@ -15,7 +15,7 @@ _GONE_BY_REQUEST_S = 10.0
 
 
 class StopDaemons(NamedTuple):
-    """No process of HTCondor's is left, and no job's."""
+    """No process of HTCondor's is left, no job's, and nobody who would start one again."""
 
     rungs: Tuple[Rung, ...]
     name: str = "daemons"
@@ -25,13 +25,17 @@ class StopDaemons(NamedTuple):
         return "end HTCondor's daemons: " + ", then ".join(f"{rung.name} ({rung.wait_s:g} s)" for rung in self.rungs)
 
     def pending(self, machine: Machine) -> Optional[Change]:
-        running = machine.daemons.running()
+        running = [f"{daemon.name} (pid {daemon.pid})" for daemon in machine.daemons.running()]
+        watching = supervisor.running(machine.system)
+        if watching is not None:
+            running.append(f"their supervisor (pid {watching})")
         if running:
-            return Change(", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in running))
+            return Change(", ".join(running))
         return Change(f"systemd is about to start {CONDOR_UNIT} again") if self._comes_back(machine) else None
 
     def perform(self, machine: Machine, tell: Tell) -> str:
         ended_by = machine.daemons.stop(self.rungs, machine.htcondor.off_peacefully, tell)
+        supervisor.end(machine.system)  # it has nobody left to look after, and the mark that it looks at is gone
         if self._comes_back(machine):
             machine.systemd.settle(CONDOR_UNIT)
         return f"ended by {ended_by} shutdown" if ended_by else "they had ended already"

@@ -12,11 +12,12 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, TextIO, Tuple
+from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Sequence, TextIO, Tuple
 
 from .errors import AnnexError, CommandFailed, CommandTimedOut, CommandUnavailable
 
@@ -26,6 +27,7 @@ STATE_DIR = "/run/annex-agent"
 CONFIGURED = f"{STATE_DIR}/configured"
 _LOCK_PATIENCE_S = 0.5
 _LOCK_PAUSE_S = 0.05
+_FLOCK = "hhlli"  # fcntl(2): struct flock
 
 
 class FileState(NamedTuple):
@@ -43,6 +45,26 @@ class Completed(NamedTuple):
     code: int
     stdout: str
     stderr: str
+
+
+class Child(NamedTuple):
+    """A process of ours that runs on; what it writes goes to a file in memory."""
+
+    pid: int
+    output: int
+
+    def ended(self) -> Optional[int]:
+        """How it ended, as a shell would say it (128 and more: by a signal); None while it runs."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid:
+            return None
+        return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+    def last_words(self) -> str:
+        """The end of what it wrote, on one line; it can be asked for once."""
+        with os.fdopen(self.output, "rb") as file:
+            file.seek(max(0, os.fstat(self.output).st_size - 500))
+            return " ".join(_text(file.read()).split())
 
 
 class MemoryFile(NamedTuple):
@@ -241,6 +263,43 @@ class System:
             output.seek(0)
             return Completed(tuple(argv), code, "", _text(output.read()))
 
+    def start_child(self, argv: Sequence[str], environ: Mapping[str, str]) -> Child:
+        """Start a process in the foreground, in a process group of its own; ``argv[0]`` is its path.
+
+        Signals that the caller has blocked are not blocked there.
+        """
+        output = os.memfd_create("output")
+        files = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            *((os.POSIX_SPAWN_DUP2, output, stream) for stream in (1, 2)),
+        ]
+        name = os.path.basename(argv[0])  # noqa: PTH119 - of a word, not of a file
+        env = {"PATH": COMMAND_PATH, "LANG": "C", **environ}
+        try:
+            pid = os.posix_spawn(argv[0], [name, *argv[1:]], env, file_actions=files, setpgroup=0, setsigmask=())
+        except OSError as err:
+            os.close(output)
+            raise CommandUnavailable(f"{argv[0]} cannot be run ({err.strerror}): is it installed?") from err
+        return Child(pid, output)
+
+    def claim(self, path: str) -> bool:
+        """Hold the lock at ``path`` until this process ends; False where another process holds it."""
+        lock = self._real(path)
+        _make_directories(lock.parent)
+        try:
+            fcntl.lockf(os.open(lock, os.O_RDWR | os.O_CREAT, 0o644), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def holder(self, path: str) -> Optional[int]:
+        """The process that has claimed ``path``: the kernel knows, so no pid file can be out of date."""
+        with contextlib.suppress(FileNotFoundError), self._real(path).open("rb") as file:
+            answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
+            kind, *_, pid = struct.unpack(_FLOCK, answer)
+            return pid if kind != fcntl.F_UNLCK else None
+        return None
+
     @contextlib.contextmanager
     def exclusive(self, patience_s: float = _LOCK_PATIENCE_S) -> Iterator[None]:
         """Hold the lock that lets only one annex-agent change this machine at a time; wait so long for another one."""
@@ -302,6 +361,33 @@ def _lock(file: TextIO, patience_s: float) -> None:
             if time.monotonic() > deadline:
                 raise
         time.sleep(_LOCK_PAUSE_S)
+
+
+def into_background() -> Callable[[int, str], None]:
+    """Go on as a daemon: another process, in a session of its own, with no terminal and none of the caller's streams.
+
+    The process that was started stays, and with it whoever waits for it, until the returned function is called: the
+    exit status and the words on stderr are then those that it was given.
+    """
+    reading, writing = os.pipe()
+    if os.fork():
+        os.close(writing)
+        with os.fdopen(reading, "rb") as report:
+            code, _, words = report.read().partition(b" ")
+        os.write(2, words)
+        os._exit(int(code or 1))
+    os.close(reading)
+    os.setsid()
+    os.umask(0o022)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+
+    def tell(code: int, words: str) -> None:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb") as report:
+            report.write(f"{code} {words}".encode())
+
+    return tell
 
 
 def null_stream() -> TextIO:

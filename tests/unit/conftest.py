@@ -128,7 +128,8 @@ class LiveTree(System):
 
     def launch(self, argv: Sequence[str], environ: Mapping[str, str], timeout_s: float) -> Completed:
         self.ran.append(tuple(argv))
-        return super().launch(self._here(argv), environ, min(timeout_s, self.patience_s))
+        here = argv if argv[0] == PYTHON else self._here(argv)  # the supervisor is ours, not the machine's
+        return super().launch(here, environ, min(timeout_s, self.patience_s))
 
     def host_name(self) -> str:
         return self.named

@@ -24,7 +24,7 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     for line in (
         "__init__ errors grammar ladder logs multipart render emulator.profile emulator.watch",
         "model system daemons yaml_document imds.access emulator.content emulator.http",
-        "settings htcondor fence state systemd imds.transport emulator.answers",
+        "settings htcondor fence state systemd supervisor imds.transport emulator.answers",
         "forms worker_config machine fence_tools imds.refusals emulator.server",
         "userdata steps host pool imds.client emulator",
         "simulation imds.instance fence_steps",
@@ -53,6 +53,7 @@ FENCES: Dict[str, Set[str]] = {
     "shutil": {"system"},
     "tempfile": {"system"},
     "fcntl": {"system"},
+    "syslog": {"supervisor"},
     # These have one user each: an instance never loads the emulator.
     ".emulator": {"simulation"},
     ".simulation": {"commands"},
@@ -81,7 +82,7 @@ PURE = (
     "yaml_document",
     "render",
 )
-ACTING = ("system", "daemons", "htcondor", "machine", "pool")
+ACTING = ("system", "daemons", "htcondor", "machine", "pool", "supervisor", "systemd")
 # These functions of acting modules only compute.
 PURE_FUNCTIONS = {"pool.instance_constraint"}
 

@@ -4,11 +4,13 @@ import os
 import pwd
 import signal
 import stat
+import subprocess
 from pathlib import Path
 from typing import List, Tuple
 
 import pytest
 
+from annex_agent import supervisor
 from annex_agent.daemon_steps import MakeDirectories, ReadBack, StartDaemons, WaitForSlot
 from annex_agent.errors import AnnexError, ConfigError, DaemonError
 from annex_agent.htcondor import CONFIG_FILE, HTCondor
@@ -20,7 +22,7 @@ from annex_agent.stop_steps import StopDaemons, WithdrawSlot
 from annex_agent.system import System
 from annex_agent.systemd import Systemd
 
-from .conftest import FixedDaemons, LiveTree
+from .conftest import PYTHON, FixedDaemons, LiveTree, started
 
 TEXT = "COLLECTOR_HOST = cm.example.org\nDAEMON_LIST = MASTER, STARTD\n"
 WRITE = WriteFile("condor-config", CONFIG_FILE, TEXT, 0o644, "HTCondor's configuration")
@@ -321,7 +323,9 @@ class TestStartDaemons:
         live.command("condor_master", "")
         live.command("tune", "")
         StartDaemons("f1", RUNGS, "/tune").perform(machine, no_one)
-        assert live.ran == [("condor_master",), ("/tune",)]
+        starting, tuning = live.ran
+        assert str(live.commands / "condor_master") in starting
+        assert tuning == ("/tune",)
 
     @pytest.mark.parametrize(
         ("script", "words"),
@@ -447,6 +451,20 @@ class TestStopDaemons:
 
     def test_the_daemons_that_would_end_are_named(self, worker: Machine) -> None:
         assert summary(self.STEP, worker) == "condor_master (pid 100), condor_startd (pid 101)"
+
+    def test_a_supervisor_that_waits_to_start_it_again_is_ended(self, machine: Machine, live: LiveTree) -> None:
+        claim = (
+            "import sys; from pathlib import Path; from annex_agent.system import System\n"
+            "print(System(Path(sys.argv[1])).claim(sys.argv[2]), flush=True); sys.stdin.read()"
+        )
+        argv = [PYTHON, "-c", claim, str(live.root), supervisor.LOCK]
+        with started(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as watching:
+            assert watching.stdout is not None
+            assert watching.stdout.readline() == "True\n"
+            assert summary(self.STEP, machine) == f"their supervisor (pid {watching.pid})"
+            self.STEP.perform(machine, no_one)
+            assert watching.wait() == -signal.SIGTERM
+        assert self.STEP.pending(machine) is None
 
     def test_the_ladder_is_told(self) -> None:
         step = StopDaemons((*RUNGS, Rung("kill", signal.SIGKILL, 10.0)))

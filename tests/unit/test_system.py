@@ -561,3 +561,58 @@ def test_whether_another_is_at_work_can_be_seen(tmp_path: Path) -> None:
     with system.exclusive():
         assert system.is_busy()
     assert not system.is_busy()
+
+
+class TestClaims:
+    PATH = "/run/annex-agent/thing"
+    HOLD = """
+import sys
+from pathlib import Path
+from annex_agent.system import System
+print(System(Path(sys.argv[1])).claim("/run/annex-agent/thing"), flush=True)
+sys.stdin.read()
+"""
+
+    def test_its_holder_is_known_and_the_only_one(self, tree: System) -> None:
+        assert tree.holder(self.PATH) is None
+        with child(self.HOLD, tree.root) as first:
+            assert first.stdout is not None
+            assert first.stdout.readline() == "True\n"
+            assert tree.holder(self.PATH) == first.pid
+            with child(self.HOLD, tree.root) as second:
+                assert second.communicate()[0] == "False\n"
+            assert tree.holder(self.PATH) == first.pid, "to look, or to try, takes nothing away from it"
+            first.kill()
+            first.wait()
+        assert tree.holder(self.PATH) is None
+
+
+class TestChildren:
+    def test_it_runs_with_its_own_environment_only_and_its_end_is_known(self, tmp_path: Path) -> None:
+        path = script(tmp_path / "speaks", "env; echo trouble >&2; exit 3")
+        process = System().start_child((path, "-f"), {"NAMED": "by us"})
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert process.ended() == 3
+        said = process.last_words()
+        assert "NAMED=by us" in said
+        assert "HOME=" not in said
+        assert said.endswith("trouble")
+
+    def test_an_end_by_a_signal_is_told_as_a_shell_would(self, tmp_path: Path) -> None:
+        process = System().start_child((script(tmp_path / "stays", "exec sleep 600"),), {})
+        assert process.ended() is None
+        os.kill(process.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert process.ended() == 128 + signal.SIGKILL
+
+    def test_only_the_end_of_many_words_is_kept(self, tmp_path: Path) -> None:
+        process = System().start_child((script(tmp_path / "talks", "seq 10000"),), {})
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert process.last_words().endswith("9999 10000")
+        assert process.ended() == 0
+
+    def test_what_cannot_be_started_leaves_nothing_open(self) -> None:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        with pytest.raises(CommandUnavailable, match="/no/such/thing cannot be run"):
+            System().start_child(("/no/such/thing",), {})
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
