@@ -57,7 +57,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal or a pipe that knows only ASCII must not end us
             stream.reconfigure(errors="backslashreplace")
-    logs.set_up(options.log_format, options.verbosity)
+    logs.set_up(options.log_format, options.verbosity, options.command)
     signal.signal(signal.SIGTERM, _terminated)
     code = 0
     try:

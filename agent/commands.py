@@ -15,7 +15,7 @@ from .apply import apply
 from .errors import AnnexError, DaemonError, UsageError
 from .gather import IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config
 from .host import read_host
-from .logs import LOG
+from .logs import LOG, know
 from .machine import Machine, local_machine
 from .model import Settings
 from .plan import SLOT_DEADLINE_S, Goal, Plan, build_clean_plan, build_plan, build_stop_plan
@@ -135,6 +135,7 @@ def _real_run(options: Options, machine: Machine, goal: Goal, environ: Mapping[s
     with _closing(record):
         gathered = gather(machine, Wanted(options.config, options.user_data, IMDS_DEADLINE_S), environ)
         plan = _plan(gathered, goal)
+        know(instance_id=gathered.facts.instance.instance_id)
         record.learned(gathered.facts.instance.instance_id, plan.notes)
         for note in plan.notes:
             LOG.warning("%s", note)
@@ -145,6 +146,7 @@ def _real_run(options: Options, machine: Machine, goal: Goal, environ: Mapping[s
 def _recorded(options: Options, machine: Machine, instance_id: Optional[str], plan: Plan) -> None:
     record = status_module.Record(machine.system, "stop")
     with _closing(record):
+        know(instance_id=instance_id or "")
         record.learned(instance_id, plan.notes)
         _apply(options, plan, machine, record)
 

@@ -5,19 +5,50 @@ import logging
 import os
 import sys
 import time
+from typing import Dict
+
+from .journal import JournalHandler, priority
 
 LOG = logging.getLogger("annex_agent")
-# sd-daemon(3): the journal takes a line's priority from a prefix, and drops the prefix.
-_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+_EXTRAS = ("step", "result", "seconds")  # what a record may carry beside its message
+_KNOWN: Dict[str, str] = {}
 
 
-def set_up(log_format: str, verbosity: int) -> None:
-    """Send our log to stderr; ``verbosity`` is -1 (warnings), 0 (a line a step) or 1 (everything)."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if log_format == "json" else _Journal() if _to_journal() else _Text())
-    LOG.handlers[:] = [handler]
+def set_up(log_format: str, verbosity: int, command: str = "") -> None:
+    """Send our log to stderr; ``verbosity`` is -1 (warnings), 0 (a line a step) or 1 (everything).
+
+    Where stderr is the journal, an event goes there with fields: ANNEX_AGENT_STEP, _RESULT, _SECONDS, and what ``know``
+    was told of.
+    """
+    for earlier in LOG.handlers:
+        earlier.close()
+    LOG.handlers[:] = [_handler(log_format)]
     LOG.propagate = False
     LOG.setLevel({-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG))
+    _KNOWN.clear()
+    know(command=command)
+
+
+def know(**known: str) -> None:
+    """What all later events are about: ``command``, ``instance_id``."""
+    _KNOWN.update({name: value for name, value in known.items() if value})
+
+
+def _handler(log_format: str) -> logging.Handler:
+    lines = logging.StreamHandler(sys.stderr)
+    if log_format == "json":
+        lines.setFormatter(_Json())
+    elif _to_journal():
+        lines.setFormatter(_Journal())
+        return JournalHandler(lines, _fields)
+    else:
+        lines.setFormatter(_Text())
+    return lines
+
+
+def _fields(record: logging.LogRecord) -> Dict[str, str]:
+    extras = {name: str(getattr(record, name)) for name in _EXTRAS if hasattr(record, name)}
+    return {f"ANNEX_AGENT_{name.upper()}": value for name, value in {**_KNOWN, **extras}.items()}
 
 
 def _to_journal() -> bool:
@@ -37,8 +68,11 @@ class _Text(logging.Formatter):
 
 
 class _Journal(logging.Formatter):
+    """sd-daemon(3): the journal takes a line's priority from a prefix, and drops the prefix."""
+
     def format(self, record: logging.LogRecord) -> str:
-        return f"<{_PRIORITIES.get(record.levelno, 6)}>{record.getMessage()}"
+        prefix = f"<{priority(record)}>"
+        return prefix + record.getMessage().replace("\n", f"\n{prefix}")
 
 
 class _Json(logging.Formatter):
@@ -48,7 +82,7 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
-        for name in ("step", "result", "seconds"):
+        for name in _EXTRAS:
             if hasattr(record, name):
                 line[name] = getattr(record, name)
         return json.dumps(line)

@@ -249,5 +249,7 @@ def quiet_log() -> Iterator[None]:
     """The log as it was, once a test has set it up for itself."""
     before = (LOG.handlers[:], LOG.propagate, LOG.level)
     yield
+    for handler in LOG.handlers:
+        handler.close()
     LOG.handlers[:], LOG.propagate = before[:2]
     LOG.setLevel(before[2])

@@ -22,8 +22,8 @@ MODULES = {
 LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "__init__ errors grammar ladder logs multipart render emulator.profile emulator.watch",
-        "model system daemons yaml_document imds.access emulator.content emulator.http",
+        "__init__ errors grammar journal ladder multipart render emulator.profile emulator.watch",
+        "logs model system daemons yaml_document imds.access emulator.content emulator.http",
         "settings htcondor fence state systemd supervisor imds.transport emulator.answers",
         "forms worker_config machine fence_tools imds.refusals emulator.server",
         "userdata steps host pool imds.client emulator",
@@ -46,7 +46,7 @@ FENCES: Dict[str, Set[str]] = {
     "jinja2": {"render"},
     "yaml": {"yaml_document", "emulator.profile"},
     "http": {"emulator.http", "emulator.server"},
-    "socket": {"emulator.server", "system"},  # system: the host name
+    "socket": {"emulator.server", "journal", "system"},  # system: the host name
     # What starts processes, and what writes to the machine.
     "subprocess": {"system"},
     "multiprocessing": set(),
