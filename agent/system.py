@@ -293,11 +293,14 @@ class System:
         return True
 
     def holder(self, path: str) -> Optional[int]:
-        """The process that has claimed ``path``: the kernel knows, so no pid file can be out of date."""
+        """The process that has claimed ``path``: the kernel knows, so no pid file can be out of date.
+
+        None also where it is outside of this container, which cannot name it.
+        """
         with contextlib.suppress(FileNotFoundError), self._real(path).open("rb") as file:
             answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
             kind, *_, pid = struct.unpack(_FLOCK, answer)
-            return pid if kind != fcntl.F_UNLCK else None
+            return pid if kind != fcntl.F_UNLCK and pid > 0 else None  # 0 would be a whole process group to kill(2)
         return None
 
     @contextlib.contextmanager
