@@ -48,8 +48,7 @@ class Nft:
         _feed(self._system, ("nft", "-f", "-"), fence.nft_rules())
 
     def listing(self) -> str:
-        done = self._system.run(("nft", "list", "table", "inet", fence.TABLE), _TIMEOUT_S)
-        return done.stdout if done.code == 0 else ""
+        return self._system.run(("nft", "list", "table", "inet", fence.TABLE), _TIMEOUT_S).stdout
 
     def remove(self) -> None:
         _feed(self._system, ("nft", "-f", "-"), fence.nft_removal())
@@ -76,9 +75,7 @@ class Iptables:
 
     def remove(self) -> None:
         for family in self._families():
-            saved = self._saved(family)
-            if fence.CHAIN in saved:
-                self._restore(family, fence.iptables_removal(saved))
+            self._restore(family, fence.iptables_removal(self._saved(family)))
 
     def _families(self) -> Mapping[str, str]:
         """The commands' prefixes, each with the address to fence off."""
@@ -87,8 +84,7 @@ class Iptables:
         return dict(zip(names, fence.ADDRESSES))
 
     def _saved(self, family: str) -> str:
-        done = self._system.run((f"{family}-save",), _TIMEOUT_S)
-        return done.stdout if done.code == 0 else ""
+        return self._system.run((f"{family}-save",), _TIMEOUT_S).stdout
 
     def _restore(self, family: str, rules: str) -> None:
         _feed(self._system, (f"{family}-restore", "--noflush", _LOCK_WAIT), rules)

@@ -52,6 +52,15 @@ class TestNftables:
             _, _, rest = nft_rules().partition(f"chain {chain} {{")
             assert [address for address in ADDRESSES if address in rest.partition("}")[0]] == list(ADDRESSES)
 
+    def test_a_new_connection_whose_owner_is_not_known_is_refused(self) -> None:
+        # No test can make one here: it takes a transport such as SMC, whose connections the kernel itself opens.
+        _, _, rest = nft_rules().partition("chain local {")
+        assert [line.strip() for line in rest.partition("}")[0].strip().splitlines()] == [
+            "meta skuid 0 accept",
+            "tcp flags & (fin | syn | rst | ack) == syn goto refuse",
+            "meta skuid != 0 goto refuse",
+        ]
+
     def test_an_earlier_table_is_replaced_in_the_same_transaction(self) -> None:
         lines = nft_rules().splitlines()
         assert lines[:3] == [

@@ -4,11 +4,10 @@ import json
 import stat
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 
-from annex_agent import fence_tools
 from annex_agent.errors import FenceError, MetadataError, MetadataUnreachable
 from annex_agent.fence import ADDRESSES
 from annex_agent.fence_steps import FENCE, LowerFence, RaiseFence, fence_is_up
@@ -81,11 +80,18 @@ class TestRaiseFence:
         assert kernel(nft).read_text() == before
         assert RAISE.pending(machine) is None
 
+    @pytest.mark.parametrize("gone", ["rules", "tool"])
+    def test_a_mark_alone_is_no_fence(self, nft: LiveTree, machine: Machine, gone: str) -> None:
+        RAISE.perform(machine, no_one)
+        (kernel(nft) if gone == "rules" else nft.commands / "nft").unlink()
+        nft.command("iptables", "exit 0")
+        assert summary(RAISE, machine) == "the rules in the kernel are not those that were loaded"
+
     def test_another_versions_rules_are_replaced(
         self, nft: LiveTree, machine: Machine, monkeypatch: "pytest.MonkeyPatch"
     ) -> None:
         RAISE.perform(machine, no_one)
-        monkeypatch.setattr(fence_tools.fence, "nft_rules", lambda: "another version's rules")
+        monkeypatch.setattr("annex_agent.fence.nft_rules", lambda: "another version's rules")
         assert RAISE.pending(machine) is not None
 
     def test_a_fence_that_does_not_hold_is_no_fence(self, nft: LiveTree, machine: Machine) -> None:
@@ -106,7 +112,7 @@ class TestRaiseFence:
 
 
 def break_tool(live: LiveTree, fault: str) -> None:
-    faults = {
+    faults: Dict[str, Callable[[], object]] = {
         "no tool": (live.commands / "nft").unlink,
         "nft refuses": lambda: live.command("nft", "echo 'Error: syntax error' >&2; exit 1"),
         "nft forgets": lambda: live.command("nft", "exit 0"),
@@ -162,6 +168,50 @@ class TestAFenceThatCannotBeRaised:
         break_tool(nft, fault)
         HARMLESS.perform(machine, lambda sentence: None)
         assert RAISE.pending(machine) is not None
+
+
+@pytest.mark.parametrize("fault", ["no tool", "nft refuses", "nft forgets", "nft hangs"])
+def test_nobody_is_told_to_be_fenced_off_by_rules_that_were_not_loaded(
+    nft: LiveTree, machine: Machine, fault: str
+) -> None:
+    RAISE.perform(machine, no_one)
+    break_tool(nft, fault)
+    HARMLESS.perform(machine, lambda sentence: None)
+    assert not fence_is_up(nft)
+
+
+class TestTools:
+    def restored(self, live: LiveTree) -> List[str]:
+        return [argv[0] for argv in live.ran if argv[0].endswith("-restore")]
+
+    @pytest.fixture
+    def iptables(self, live: LiveTree) -> LiveTree:
+        """Both families' commands, each with a kernel that has taken the rules."""
+        probe(live)
+        live.command("iptables", "exit 1")
+        for family in ("iptables", "ip6tables"):
+            live.command(f"{family}-save", "printf '*mangle\\n-A FORWARD -j annex-agent\\nCOMMIT\\n'")
+            live.command(f"{family}-restore", "cat >/dev/null")
+        return live
+
+    def test_a_kernel_without_ipv6_is_not_asked_for_it(self, iptables: LiveTree, machine: Machine) -> None:
+        RAISE.perform(machine, no_one)
+        assert self.restored(iptables) == ["iptables-restore"]
+
+    def test_with_ipv6_both_families_have_to_be_fenced_off(self, iptables: LiveTree, machine: Machine) -> None:
+        (iptables.root / "proc/sys/net/ipv6").mkdir(parents=True)
+        RAISE.perform(machine, no_one)
+        assert self.restored(iptables) == ["iptables-restore", "ip6tables-restore"]
+        (iptables.commands / "ip6tables-save").unlink()
+        with pytest.raises(FenceError, match="ip6tables-save cannot be run"):
+            RAISE.perform(machine, no_one)
+
+    def test_where_nft_fails_iptables_is_tried(self, nft: LiveTree, iptables: LiveTree, machine: Machine) -> None:
+        nft.command("nft", "echo 'Error: Operation not supported' >&2; exit 1")
+        assert "(iptables)" in RAISE.perform(machine, no_one)
+        iptables.command("iptables-restore", "echo 'No chain by that name' >&2; exit 1")
+        with pytest.raises(FenceError, match=r"nft does not take .* supported; iptables-restore does not .* that name"):
+            RAISE.perform(machine, no_one)
 
 
 class TestLowerFence:

@@ -15,7 +15,6 @@ from annex_agent.htcondor import CONFIG_FILE
 from annex_agent.model import Condor, Facts, Host, Knob, State
 from annex_agent.plan import (
     CLOUD_INIT_FILE,
-    CONFIGURED,
     Goal,
     Plan,
     build_clean_plan,
@@ -24,6 +23,7 @@ from annex_agent.plan import (
 )
 from annex_agent.steps import EmptyDirectory, RemoveFile, SetHostName, WriteFile
 from annex_agent.stop_steps import StopDaemons, WithdrawSlot
+from annex_agent.system import CONFIGURED
 from annex_agent.unit_steps import FollowUnit
 
 from .conftest import WIKI as BARE
