@@ -101,8 +101,6 @@ class BootedMachine(Machine):
         return [process for process in self._cgroup.inside() if process.inner_pid > 1]
 
     def _evidence(self) -> str:
-        """What it is busy with, and what it said last."""
-        if not self.is_on:
-            return self._running.said()
-        jobs = self.run(["systemctl", "--no-pager", "list-jobs"], check=False).stdout
-        return f"{jobs}\n{self.journal()[-4000:]}"
+        """What it is busy with, and what it said last; it may be going off right now."""
+        look = ["sh", "-c", "systemctl --no-pager list-jobs; journalctl --no-pager --boot --lines=40"]
+        return self._running.said() + (self.run(look, check=False).stdout if self.is_on else "")

@@ -121,11 +121,17 @@ class Machine:
 
     def save(self) -> None:
         """Keep the disk as it is now for ``restore``: what an AMI is to EC2.  The machine must be off."""
+        self._demand_off()
         self.disk.save()
 
     def restore(self) -> None:
         """A new instance from what was saved.  The machine must be off."""
+        self._demand_off()
         self.disk.restore()
+
+    def _demand_off(self) -> None:
+        if self.is_on:
+            raise RuntimeError(f"{self._namespace} writes to its disk; power it off first")
 
     def entering(self, argv: Sequence[str]) -> list[str]:
         """The host's command line that runs ``argv`` inside; ``argv`` dies with it."""
