@@ -2,7 +2,7 @@
 
 _annex_agent() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="start configure stop status simulate"
+    local commands="start configure stop status clean simulate"
     local options="--dry-run --simulate --profile --config --user-data --root
         --log-format -v --verbose -q --quiet -h --help --version"
     COMPREPLY=()
@@ -56,6 +56,7 @@ _annex_agent() {
         "") [[ $current == -* ]] || options=$commands ;;
         stop) options+=" --mode --timeout" ;;
         status) options+=" --json" ;;
+        clean) options+=" --keep-condor" ;;
         simulate) options+=" --address --port --list-profiles" ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
