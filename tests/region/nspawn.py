@@ -118,5 +118,7 @@ def arguments(*, name: str, root: Path, overlay: Sequence[Path], hostname: str, 
     return [
         *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--machine={name}", f"--hostname={hostname}"),
         *(f"--directory={root}", f"--overlay={layers}:/", f"--network-namespace-path=/run/netns/{name}"),
+        # As root of a virtual machine has it; nspawn itself gives it only to machines whose network it makes.
+        "--capability=CAP_NET_ADMIN",
         *("--console=pipe", "--resolv-conf=off", "--timezone=off", "--link-journal=no", *init),
     ]
