@@ -30,12 +30,14 @@ _COMMANDS: Dict[str, Callable[[commands.Options], int]] = {
     "configure": commands.configure,
     "stop": commands.stop,
     "status": commands.status,
+    "check": commands.check,
     "clean": commands.clean,
     "simulate": commands.simulate,
 }
 _OWN_OPTIONS = {
     "stop": ("mode", "timeout"),
     "status": ("json",),
+    "check": ("json",),
     "clean": ("keep-condor",),
     "simulate": ("address", "port", "list-profiles"),
 }
@@ -45,6 +47,7 @@ commands:
   configure  the same without starting daemons
   stop       end the daemons cleanly and take the slot off the collector
   status     what annex-agent did, and how the daemons and the slot are now
+  check      look whether this image or instance has all that a worker needs, and what to do where it has not
   clean      remove what belongs to this one instance, before an image is made of its disk
   simulate   run the embedded metadata service on this machine
 """
@@ -81,11 +84,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _parsed(argv: Optional[Sequence[str]]) -> commands.Options:
     parser = _parser()
     options = parser.parse_args(argv, namespace=commands.Options())
-    for command, names in _OWN_OPTIONS.items():
-        for name in names if options.command != command else ():
-            field = name.replace("-", "_")
-            if getattr(options, field) != parser.get_default(field):
-                parser.error(f"--{name} is an option of {command}")
+    for name in dict.fromkeys(name for names in _OWN_OPTIONS.values() for name in names):
+        owners = [command for command, names in _OWN_OPTIONS.items() if name in names]
+        field = name.replace("-", "_")
+        if options.command not in owners and getattr(options, field) != parser.get_default(field):
+            parser.error(f"--{name} is an option of {' and '.join(owners)}")
     return options
 
 
@@ -133,7 +136,7 @@ def _command_options(parser: argparse.ArgumentParser) -> None:
     stop = parser.add_argument_group("stop")
     stop.add_argument("--mode", choices=("graceful", "peaceful", "fast"), help="the first rung (default: stop.mode)")
     stop.add_argument("--timeout", metavar="DURATION", help="for the first rung: 90s, 10m (default: stop.timeout)")
-    parser.add_argument_group("status").add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument_group("status, check").add_argument("--json", action="store_true", help="for programs")
     parser.add_argument_group("clean").add_argument(
         "--keep-condor", action="store_true", help="leave HTCondor's own logs, spool and job directories alone"
     )

@@ -97,6 +97,20 @@ def status(options: Options) -> int:
     return 0 if answer["running"] else 3
 
 
+def check(options: Options) -> int:
+    """Whether this image or instance has all that a worker needs; 1 where there is a problem."""
+    from .check import finding, looks, report, scene  # noqa: PLC0415 - no boot needs them
+
+    machine = local_machine(System(options.root.resolve()))
+    _require_live(machine, "check")
+    with _environment(options) as environ:
+        seen = scene.Scene(machine, environ, Wanted(options.config, options.user_data, scene.IMDS_DEADLINE_S))
+        seen.require_given()
+        findings = looks.look(seen)
+    print(report.as_json(findings) if options.json else report.as_text(findings))
+    return 1 if finding.overall(findings) == finding.PROBLEM else 0
+
+
 def simulate(options: Options) -> int:
     """Serve the embedded metadata service until interrupted."""
     from . import simulation  # noqa: PLC0415 - the emulator is not loaded on an instance

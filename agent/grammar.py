@@ -8,7 +8,7 @@ configuration has passed through here, so nothing from outside can add a line, a
 
 import ipaddress
 import re
-from typing import Tuple, Union
+from typing import Optional, Tuple, Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
@@ -115,6 +115,12 @@ def collector(text: str) -> str:
 def collector_host(collector_text: str) -> str:
     """The host of a collector, without its port or brackets."""
     return _split_port(collector_text)[0]
+
+
+def collector_port(collector_text: str) -> Optional[int]:
+    """The port of a collector, where it names one."""
+    port = _split_port(collector_text)[1]
+    return int(port) if port else None
 
 
 def _split_port(text: str) -> Tuple[str, str]:

@@ -168,6 +168,23 @@ class System:
         except KeyError:
             return str(uid)
 
+    def mode(self, path: str) -> Optional[int]:
+        """The permission bits of what is at ``path``; None where there is nothing."""
+        try:
+            return stat.S_IMODE(self._real(path).stat().st_mode)
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            raise AnnexError(f"{path} cannot be looked at ({err.strerror}): run as root") from err
+
+    def free_bytes(self, path: str) -> int:
+        """What may still be written at ``path``, or, while it is missing, where it would be made."""
+        real = self._real(path)
+        try:
+            return shutil.disk_usage(next(place for place in (real, *real.parents) if place.exists())).free
+        except OSError as err:
+            raise AnnexError(f"the free space at {path} cannot be told ({err.strerror}): look at its disk") from err
+
     def empty_directory(self, path: str) -> None:
         """Remove all that is in the directory ``path``; symbolic links in it go, what they lead to stays."""
         for name in self.entries(path):

@@ -34,6 +34,11 @@ class Systemd:
         found = self._show(unit, ["LoadState", "ActiveState"])
         return found.get("ActiveState", "") if found.get("LoadState") == "loaded" else ""
 
+    def file_state(self, unit: str) -> str:
+        """``enabled``, ``disabled``, ``masked``, ``static``, ...; empty where there is no such unit."""
+        found = self._show(unit, ["LoadState", "UnitFileState"])
+        return found.get("UnitFileState", "") if found.get("LoadState") in ("loaded", "masked") else ""
+
     def start(self, unit: str) -> None:
         """Start a unit, and wait until systemd has done so; a condition that does not hold is no error to systemd."""
         self._do("start", unit)

@@ -45,6 +45,7 @@ class Imds:
         self._endpoint: Optional[str] = None  # known once one of the candidates has answered
         self._token: Optional[_Token] = None
         self.speaks_v1_only = False
+        self.date = ""  # the time of day at the service when it answered last: an HTTP date
 
     def close(self) -> None:
         """Give the connections back."""
@@ -74,7 +75,9 @@ class Imds:
         return self._persist(lambda: self._request("GET", path, self._authorisation(), limit))
 
     def _request(self, method: str, path: str, headers: Mapping[str, str], limit: int) -> Reply:
-        return self._transport.request(method, f"{self.endpoint}/{path}", headers, limit)
+        reply = self._transport.request(method, f"{self.endpoint}/{path}", headers, limit)
+        self.date = reply.headers.get("Date", "")
+        return reply
 
     def _authorisation(self) -> Dict[str, str]:
         if not self.speaks_v1_only and not (self._token and self._clock() < self._token.fresh_until):

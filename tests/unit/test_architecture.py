@@ -22,8 +22,9 @@ MODULES = {
 LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "__init__ errors grammar journal ladder multipart render emulator.profile emulator.watch",
-        "logs model system daemons yaml_document imds.access emulator.content emulator.http",
+        "__init__ errors grammar journal ladder multipart render emulator.profile emulator.watch"
+        " check check.finding check.outside",
+        "logs model system daemons yaml_document imds.access emulator.content emulator.http check.report",
         "settings htcondor fence state systemd supervisor imds.transport emulator.answers",
         "forms worker_config machine fence_tools imds.refusals emulator.server",
         "userdata steps host pool imds.client emulator",
@@ -31,7 +32,9 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         "imds",
         "gather daemon_steps stop_steps unit_steps leftovers progress",
         "plan status",
-        "apply preview",
+        "apply preview check.scene",
+        "check.configuration check.ec2 check.image check.installed check.network check.trust check.worker",
+        "check.looks",
         "commands",
         "cli",
         "__main__",
@@ -46,7 +49,8 @@ FENCES: Dict[str, Set[str]] = {
     "jinja2": {"render"},
     "yaml": {"yaml_document", "emulator.profile"},
     "http": {"emulator.http", "emulator.server"},
-    "socket": {"emulator.server", "journal", "system"},  # system: the host name
+    "socket": {"check.outside", "emulator.server", "journal", "system"},  # system: the host name
+    "ctypes": {"check.outside"},
     # What starts processes, and what writes to the machine.
     "subprocess": {"system"},
     "multiprocessing": set(),
@@ -57,6 +61,7 @@ FENCES: Dict[str, Set[str]] = {
     # These have one user each: an instance never loads the emulator.
     ".emulator": {"simulation"},
     ".simulation": {"commands"},
+    ".check": {"commands"},
 }
 
 # Modules that may import only these of ours, whatever their layer.
@@ -259,9 +264,8 @@ def _is_annotated(function: "ast.FunctionDef | ast.AsyncFunctionDef") -> bool:
     return function.returns is not None and not bare
 
 
-def test_a_boot_loads_neither_the_emulator_nor_an_aws_library() -> None:
+def test_a_boot_loads_neither_the_emulator_nor_the_check_nor_an_aws_library() -> None:
     code = "import annex_agent.cli, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-    assert {"annex_agent.emulator", "annex_agent.emulator.profile", "annex_agent.simulation", "boto3"} & set(
-        loaded
-    ) == set()
+    unwanted = {"annex_agent.check", "annex_agent.emulator", "annex_agent.simulation", "boto3"}
+    assert unwanted & set(loaded) == set()

@@ -294,6 +294,10 @@ class TestWrongUsage:
             "start --mode fast --dry-run --simulate",
             "--timeout 90s --dry-run --simulate",
             "stop --dry-run --json",
+            "check --keep-condor",
+            "check --root TREE",
+            "check --config TREE/no-such-file",
+            "check --user-data TREE/no-such-file",
             "status --root TREE --port 1",
         ],
     )

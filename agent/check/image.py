@@ -1,0 +1,101 @@
+"""The looks at what an image brings and must not bring: units, cloud-init, another instance's remains."""
+
+from typing import Iterator
+
+from ..errors import AnnexError
+from ..host import CLOUD_INIT_DIR, read_host
+from ..model import State
+from ..plan import build_clean_plan
+from ..state import read_state
+from ..systemd import AGENT_UNIT, CONDOR_UNIT, Systemd
+from .finding import Judgement, Unseen, ok, problem, warning
+from .scene import Scene
+
+_CLEAN = "annex-agent clean before an image is made of this disk"
+
+
+def units(scene: Scene) -> Iterator[Judgement]:
+    """What starts the worker at boot, and what keeps HTCondor from starting before it."""
+    systemd = scene.machine.systemd
+    if not systemd.runs:
+        yield warning(
+            "systemd does not run here: what starts at boot is not checked",
+            "check again on a booted instance; without systemd have the init system run annex-agent start and stop",
+        )
+        return
+    yield _agent_unit(systemd)
+    yield _condor_unit(systemd)
+
+
+def _agent_unit(systemd: Systemd) -> Judgement:
+    state = systemd.file_state(AGENT_UNIT)
+    if not state:
+        return warning(
+            f"{AGENT_UNIT} is not installed: nothing makes this machine a worker at boot",
+            "install annex-agent's package, or init/systemd/ of its source",
+        )
+    if not state.startswith("enabled"):
+        return warning(f"{AGENT_UNIT} is {state}: it does not start at boot", f"systemctl enable {AGENT_UNIT}")
+    if systemd.active_state(AGENT_UNIT) == "failed":
+        return problem(f"{AGENT_UNIT} has failed", f"annex-agent status and journalctl -u {AGENT_UNIT} say why")
+    return ok(f"{AGENT_UNIT} is {state}")
+
+
+def _condor_unit(systemd: Systemd) -> Judgement:
+    state = systemd.file_state(CONDOR_UNIT)
+    if state == "masked":
+        return problem(f"{CONDOR_UNIT} is masked: a start cannot start it", f"systemctl unmask {CONDOR_UNIT}")
+    if not state:
+        return warning(
+            f"there is no {CONDOR_UNIT}: a start starts condor_master itself, and nothing restarts it",
+            "install HTCondor's own unit, from its package",
+        )
+    if not systemd.keeps_condor:
+        return warning(
+            f"{CONDOR_UNIT} ({state}) does not wait for annex-agent: it may start HTCondor unconfigured",
+            f"install annex-agent's drop-in for it ({CONDOR_UNIT}.d/60-annex-agent.conf), then systemctl daemon-reload",
+        )
+    return ok(f"{CONDOR_UNIT} waits for annex-agent")
+
+
+def cloud_init(scene: Scene) -> Iterator[Judgement]:
+    """Nothing is wrong either way: a start tells cloud-init to leave the host name alone."""
+    present = scene.machine.system.is_directory(CLOUD_INIT_DIR)
+    yield ok("installed; a start has it leave the host name alone" if present else "not installed, and not needed")
+
+
+def leftovers(scene: Scene) -> Iterator[Judgement]:
+    """What an earlier life has left, unless it is this instance's own."""
+    record, here = read_state(scene.machine.system), _instance_id(scene)
+    if record and here:
+        yield whose(record, here)
+        return
+    try:
+        host = read_host(scene.machine)
+    except AnnexError as err:
+        raise Unseen(
+            "what HTCondor has left is not known: its configuration cannot be read", "see configuration"
+        ) from err
+    steps = build_clean_plan(host, keep_condor=False).steps
+    left = [step.description.partition(" (")[0] for step in steps if step.pending(scene.machine)]
+    if left:
+        yield warning(f"an image of this disk would carry on what one machine left: {', '.join(left)}", _CLEAN)
+    else:
+        yield ok("none")
+
+
+def whose(record: State, instance_id: str) -> Judgement:
+    """The disk's record against who the machine is."""
+    if record.instance_id == instance_id:
+        return ok(f"only this instance's own; {_CLEAN}")
+    return warning(
+        f"this disk was set up for {record.instance_id}, and this is {instance_id}",
+        f"a start removes what that one left; {_CLEAN}",
+    )
+
+
+def _instance_id(scene: Scene) -> str:
+    try:
+        return scene.metadata().reading.instance.instance_id
+    except AnnexError:
+        return ""

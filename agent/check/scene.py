@@ -1,0 +1,157 @@
+"""What several looks need to know; each fact is read once, by the first look that asks."""
+
+import threading
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable, Generic, Mapping, NamedTuple, Optional, Tuple, TypeVar
+
+from ..errors import AnnexError, ConfigError, MetadataError, MetadataUnreachable, UsageError
+from ..gather import Wanted, read_config
+from ..htcondor import Setting
+from ..imds import Access, Imds, Reading, read_instance
+from ..machine import Machine
+from ..model import Settings
+from ..settings import Source, merge
+from ..system import CONFIGURED, STATE_DIR
+from ..userdata import UserData, parse
+from .finding import Unseen, only_root
+from .outside import Outside
+
+T = TypeVar("T")
+# There while only root reaches the metadata service; everybody may read it.
+FENCE = f"{STATE_DIR}/fence"
+IMDS_DEADLINE_S = 3.0  # a laptop is no instance, and waits for this
+_FENCED_DEADLINE_S = 0.5  # for somebody who will not get an answer
+KNOBS = (
+    *("CONDOR_VERSION", "LOCAL_CONFIG_DIR", "LOCAL_CONFIG_DIR_EXCLUDE_REGEXP", "DAEMON_LIST"),
+    *("LOG", "SPOOL", "EXECUTE"),
+    *("SEC_TOKEN_SYSTEM_DIRECTORY", "SEC_PASSWORD_FILE", "TRUST_DOMAIN"),
+)
+
+
+class Once(Generic[T]):
+    """A value, or an error, that is made by the first who asks while the others wait for it."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: Optional[Future[T]] = None
+
+    def __call__(self) -> T:
+        with self._lock:
+            if self._made is None:
+                self._made = Future()
+                try:
+                    self._made.set_result(self._make())
+                except Exception as err:
+                    self._made.set_exception(err)
+        return self._made.result()
+
+
+class Metadata(NamedTuple):
+    """What the metadata service gave, and the time of day that it gave with it (an HTTP date; empty: none)."""
+
+    reading: Reading
+    date: str
+
+
+class Scene:
+    """The machine, the world around it, and what the command line says about where to look."""
+
+    def __init__(
+        self, machine: Machine, environ: Mapping[str, str], wanted: Wanted, outside: Optional[Outside] = None
+    ) -> None:
+        self.machine = machine
+        self.outside = outside or Outside()
+        self._environ = environ
+        self._wanted = wanted
+        self.config = Once(lambda: read_config(machine, wanted.config))
+        self.metadata = Once(self._metadata)
+        self.readable_knobs = Once(lambda: machine.htcondor.settings(KNOBS))
+
+    def require_given(self) -> None:
+        """Read the files that the command line names; ``UsageError`` for what cannot be read."""
+        if self._wanted.config:
+            self.config()
+        if self._wanted.user_data:
+            _given(self._wanted.user_data)
+
+    @property
+    def may_run(self) -> bool:
+        """Whether HTCondor may run here: configured, and not stopped since."""
+        return self.machine.system.read_file(CONFIGURED) is not None
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether something answers as EC2's metadata service does."""
+        try:
+            self.metadata()
+        except MetadataUnreachable:
+            return False
+        except MetadataError:
+            return True
+        return True
+
+    def knob(self, name: str) -> Setting:
+        """A knob of ``KNOBS`` as HTCondor has it; ``Unseen`` where HTCondor cannot say."""
+        if not self.machine.htcondor.is_installed:
+            raise Unseen("HTCondor is not installed", "see htcondor")
+        try:
+            return self.readable_knobs().get(name, Setting("", ""))
+        except AnnexError as err:
+            raise Unseen("HTCondor's configuration cannot be read", "see configuration") from err
+
+    def user_data(self) -> Optional[UserData]:
+        """What the instance was launched with, or the command line gives instead; None where there is no instance."""
+        if self._wanted.user_data:
+            return parse(_given(self._wanted.user_data))
+        return parse(self.metadata().reading.user_data) if self.is_instance else None
+
+    def settings(self) -> Settings:
+        """What config.yaml and user-data say together; where there is no instance, what config.yaml says."""
+        user_data = self.user_data()
+        config = self.config()
+        if user_data is not None:
+            return merge([config, user_data.source]).settings
+        if config.problems:
+            raise ConfigError(config.problems)
+        return replace(Settings(), **config.fields)
+
+    def central_managers(self) -> Tuple[str, ...]:
+        """Each collector that is named as a host, with or without a port."""
+        try:
+            return self.settings().central_manager
+        except AnnexError as err:
+            raise Unseen("the settings cannot be read", "see settings and metadata") from err
+
+    def _metadata(self) -> Metadata:
+        fenced = not self.outside.is_root and self.machine.system.read_file(FENCE) is not None
+        try:
+            return self._read_metadata(_FENCED_DEADLINE_S if fenced else self._wanted.deadline_s)
+        except MetadataUnreachable as err:
+            if fenced:
+                raise only_root("the instance metadata service: this user is fenced off, as every job is") from err
+            raise
+
+    def _read_metadata(self, deadline_s: float) -> Metadata:
+        v1 = replace(Settings(), **self._valid_config().fields).metadata_v1
+        imds = Imds(Access.from_environment(self._environ, deadline_s, v1))
+        try:
+            return Metadata(read_instance(imds), imds.date)
+        finally:
+            imds.close()
+
+    def _valid_config(self) -> Source:
+        """A config.yaml that cannot be read is the business of another look."""
+        try:
+            return self.config()
+        except AnnexError:
+            return Source("")
+
+
+def _given(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise UsageError(f"{path} cannot be read ({err.strerror}): check the path that was given") from err

@@ -1,0 +1,141 @@
+"""The look at what the pool trusts this worker by: tokens, or a pool password.
+
+HTCondor takes a token or a password only from a file that is root's alone.  Nothing of a token is ever shown.
+"""
+
+import base64
+import json
+import re
+from typing import Iterator, List, NamedTuple, Optional
+
+from ..system import FileState, System
+from .finding import Judgement, ok, problem, warning
+from .scene import Scene
+
+_SOON_S = 3600
+_MAKE = (
+    "on the central manager: condor_token_create -identity condor@POOL -authz ADVERTISE_STARTD -authz ADVERTISE_MASTER"
+    "; put what it prints into a file of that directory (0600, root)"
+)
+
+
+class Token(NamedTuple):
+    """Of a token: when it expires (seconds since the epoch; None: never), and who issued it."""
+
+    expires: Optional[float]
+    issuer: str
+
+
+class Held(NamedTuple):
+    """The lines of one file that HTCondor takes; None is one that is no token."""
+
+    path: str
+    tokens: "tuple[Optional[Token], ...]"
+
+
+def trust(scene: Scene) -> Iterator[Judgement]:
+    """A token that HTCondor takes and that has not expired, or a pool password."""
+    system, directory = scene.machine.system, scene.knob("SEC_TOKEN_SYSTEM_DIRECTORY").value
+    password, domain = scene.knob("SEC_PASSWORD_FILE").value, scene.knob("TRUST_DOMAIN")
+    files = _files(system, directory, scene.knob("LOCAL_CONFIG_DIR_EXCLUDE_REGEXP").value)
+    yield from closed(directory, system.mode(directory))
+    refused = [trouble for path, file in files for trouble in private(path, file)]
+    yield from refused
+    held = [Held(path, tokens_in(file.content)) for path, file in files if not list(private(path, file))]
+    domain_set = domain.value if domain.source.startswith("/") else ""
+    yield from tokens(held, scene.outside.now(), domain_set)
+    secret = system.read_file(password) if password else None
+    if secret:
+        yield from pool_password(password, secret, domain_set)
+    elif not files:
+        yield warning(
+            f"no token in {directory} and no pool password in {password}: "
+            "only a pool that trusts by address lets such a worker in",
+            _MAKE,
+        )
+
+
+def private(path: str, file: FileState) -> Iterator[Judgement]:
+    """A problem where HTCondor would not use the file."""
+    if file.mode & 0o077 or file.owner[0] != 0:
+        yield problem(
+            f"{path} is uid {file.owner[0]}'s, mode {file.mode:04o}: HTCondor takes nothing from a file that is not "
+            "root's alone",
+            f"chown root {path} and chmod 600 {path}; if others could read it, have it made anew",
+        )
+
+
+def closed(directory: str, mode: Optional[int]) -> Iterator[Judgement]:
+    """HTCondor does not mind who may look into the directory; its owner should."""
+    if mode is not None and mode & 0o022:
+        yield problem(f"others may put files into {directory} (mode {mode:04o})", f"chmod 700 {directory}")
+    elif mode is not None and mode & 0o077:
+        yield warning(f"others may look into {directory} (mode {mode:04o})", f"chmod 700 {directory}")
+
+
+def tokens(held: "List[Held]", now: float, trust_domain: str) -> Iterator[Judgement]:
+    """What is wrong with each token; ``trust_domain`` is empty where the image sets none."""
+    good, expired = 0, []
+    for file in held:
+        found = [token for token in file.tokens if token]
+        if len(found) < len(file.tokens) or not found:
+            yield problem(f"{file.path} holds what is no token", f"take it out of the directory, or: {_MAKE}")
+        fresh = [token for token in found if token.expires is None or token.expires > now]
+        expired += [file.path] * (len(fresh) < len(found))
+        good += len(fresh)
+        yield from _doubts(file.path, fresh, now, trust_domain)
+    if expired:
+        judge = warning if good else problem
+        yield judge(f"expired: what {' and '.join(expired)} holds", _MAKE)
+    if good:
+        yield ok(f"{good} token{'s' if good > 1 else ''} that HTCondor takes")
+
+
+def _doubts(path: str, fresh: "List[Token]", now: float, trust_domain: str) -> Iterator[Judgement]:
+    if any(token.expires is not None and token.expires < now + _SOON_S for token in fresh):
+        yield warning(f"the token in {path} expires within the hour", _MAKE)
+    if trust_domain and any(token.issuer != trust_domain for token in fresh):
+        yield warning(
+            f"the token in {path} was issued by another trust domain than TRUST_DOMAIN, {trust_domain}",
+            "see which pool it is for; TRUST_DOMAIN is to be that pool's",
+        )
+
+
+def pool_password(path: str, file: FileState, trust_domain: str) -> Iterator[Judgement]:
+    """A pool password that HTCondor takes, for a pool that is named."""
+    refused = list(private(path, file))
+    yield from refused
+    if not refused and trust_domain:
+        yield ok(f"a pool password in {path}, for {trust_domain}")
+    elif not refused:
+        yield warning(
+            f"there is a pool password in {path}, but TRUST_DOMAIN is this host's own name",
+            "set TRUST_DOMAIN to the pool's, in a file of /etc/condor/config.d",
+        )
+
+
+def tokens_in(content: bytes) -> "tuple[Optional[Token], ...]":
+    """A line a token; empty lines and comments are passed over."""
+    lines = [line.strip() for line in content.decode("ascii", "replace").splitlines()]
+    return tuple(_token(line) for line in lines if line and not line.startswith("#"))
+
+
+def _token(line: str) -> Optional[Token]:
+    """The claims of a JSON Web Token (RFC 7519), not verified: only the pool can."""
+    parts = line.split(".")
+    try:
+        payload = parts[1] + "=" * (-len(parts[1]) % 4)
+        claims = json.loads(base64.urlsafe_b64decode(payload))
+        expires = claims.get("exp")
+        return Token(None if expires is None else float(expires), str(claims.get("iss", "")))
+    except (IndexError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _files(system: System, directory: str, excluded: str) -> "list[tuple[str, FileState]]":
+    try:
+        pattern = re.compile(excluded or r"\Z.")
+    except re.error:  # HTCondor's expressions are not quite Python's
+        pattern = re.compile(r"\.|.*~\Z")
+    paths = [f"{directory}/{name}" for name in system.entries(directory) if not pattern.match(name)]
+    return [(path, file) for path in paths for file in [system.read_file(path)] if file]
