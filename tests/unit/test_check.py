@@ -634,8 +634,8 @@ class TestNames:
         only(network.own_name(scene), verdict, "ip-10-253-191-243")
 
     def test_the_resolver(self) -> None:
-        found = Outside().look_up("localhost", 10)
-        assert {"127.0.0.1", "::1"} & set(found.addresses)
+        found = Outside().look_up("127.0.0.1", 10)
+        assert found.addresses == ("127.0.0.1",)
         assert Outside().look_up("not a host name", 10).complaint
         assert Outside().look_up("x" * 300, 10).complaint
 
