@@ -70,6 +70,7 @@ def leftovers(scene: Scene) -> Iterator[Judgement]:
     if record and here:
         yield whose(record, here)
         return
+    scene.require_processes()
     try:
         host = read_host(scene.machine)
     except AnnexError as err:

@@ -22,6 +22,7 @@ T = TypeVar("T")
 # There while only root reaches the metadata service; everybody may read it.
 FENCE = f"{STATE_DIR}/fence"
 IMDS_DEADLINE_S = 3.0  # a laptop is no instance, and waits for this
+_PROCESSES = "/proc/self"
 _FENCED_DEADLINE_S = 0.5  # for somebody who will not get an answer
 KNOBS = (
     *("CONDOR_VERSION", "LOCAL_CONFIG_DIR", "LOCAL_CONFIG_DIR_EXCLUDE_REGEXP", "DAEMON_LIST"),
@@ -92,6 +93,11 @@ class Scene:
         except MetadataError:
             return True
         return True
+
+    def require_processes(self) -> None:
+        """``Unseen`` where processes cannot be looked at, and HTCondor's tools cannot read what we hand them."""
+        if not self.machine.system.is_directory(_PROCESSES):
+            raise Unseen("there is no /proc here", "mount it (a chroot does not have it by itself), and check again")
 
     def knob(self, name: str) -> Setting:
         """A knob of ``KNOBS`` as HTCondor has it; ``Unseen`` where HTCondor cannot say."""

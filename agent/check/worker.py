@@ -12,6 +12,7 @@ _AGAIN = "annex-agent status says how far the start came; annex-agent start trie
 
 def daemons(scene: Scene) -> Iterator[Judgement]:
     """Where a start was made, they run; and nowhere else."""
+    scene.require_processes()
     if scene.machine.system.is_busy():
         yield warning("annex-agent is at work on this machine just now", "see annex-agent status, and check again")
         return

@@ -111,7 +111,7 @@ def tree(tmp_path: Path) -> CondorsTree:
     tree.configured(**KNOBS)
     for command in ("condor_master", "condor_startd", "condor_status", "condor_advertise", "nft"):
         tree.command(command, "exit 0")
-    for path in (KNOBS["LOG"], KNOBS["SPOOL"], KNOBS["EXECUTE"]):
+    for path in ("/proc/self", KNOBS["LOG"], KNOBS["SPOOL"], KNOBS["EXECUTE"]):
         tree.holds(f"{path}/x").unlink()
     return tree
 
@@ -639,6 +639,16 @@ class TestNames:
         assert Outside().look_up("not a host name", 10).complaint
         assert Outside().look_up("x" * 300, 10).complaint
 
+    @pytest.mark.parametrize(("number", "temporary"), [(socket.EAI_AGAIN, True), (socket.EAI_NONAME, False)])
+    def test_try_again_is_another_answer_than_unknown(
+        self, monkeypatch: "pytest.MonkeyPatch", number: int, temporary: bool
+    ) -> None:
+        def refuse(*_: Any, **__: Any) -> None:
+            raise socket.gaierror(number, "No")
+
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+        assert Outside().look_up("cm.example.org", 10)._replace(seconds=0) == Lookup((), "no", temporary)
+
     def test_a_resolver_that_does_not_come_back(self, monkeypatch: "pytest.MonkeyPatch") -> None:
         release = threading.Event()
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait() and [])
@@ -659,6 +669,13 @@ class TestCentralManager:
         with socket.create_server(("127.0.0.1", 0)) as server:
             name = f"127.0.0.1:{server.getsockname()[1]}"
             only(network.central_manager(self.scene(tree, Outside(), name)), OK, name)
+
+    def test_of_its_addresses_one_is_enough(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            assert Outside().refusal(["127.0.0.1", "127.0.0.2"], port, 10) is None
+            assert Outside().refusal(["127.0.0.2", "127.0.0.1"], port, 10) is None
+            assert isinstance(Outside().refusal(["127.0.0.2", "127.0.0.3"], port, 10), ConnectionRefusedError)
 
     def test_one_that_does_not(self, tree: CondorsTree) -> None:
         only(network.central_manager(self.scene(tree, Outside(), "127.0.0.1:1")), PROBLEM, "refuses", "port 1")
@@ -797,6 +814,12 @@ class TestImage:
         found = only(image.leftovers(scene_of(tree, outside, environ=imds)), verdict, "annex-agent clean")
         assert verdict == OK or "i-other" in found.words
 
+    def test_without_proc_neither_remains_nor_processes_are_seen(self, tree: CondorsTree, scene: Scene) -> None:
+        (tree.root / "proc/self").rmdir()
+        for each in (image.leftovers, worker.daemons):
+            with pytest.raises(Unseen, match="no /proc"):
+                list(each(scene))
+
     def test_what_htcondor_does_not_say_is_not_known(self, tree: CondorsTree, scene: Scene) -> None:
         tree.command("condor_config_val", "exit 1")
         with pytest.raises(Unseen):
@@ -864,6 +887,9 @@ class TestWorker:
     def test_no_slot(self, tree: CondorsTree, outside: FixedOutside) -> None:
         self.listed(tree, [])
         only(worker.slot(scene_of(tree, outside, *self.NAMES)), PROBLEM, "lists no slot", "trust")
+
+        outside.root = False
+        only(worker.slot(scene_of(tree, outside, *self.NAMES)), PROBLEM, "lists no slot")
 
     def test_a_collector_that_does_not_answer(self, tree: CondorsTree, outside: FixedOutside) -> None:
         self.listed(tree, [])
