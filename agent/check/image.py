@@ -20,7 +20,7 @@ def units(scene: Scene) -> Iterator[Judgement]:
     if not systemd.runs:
         yield warning(
             "systemd does not run here: what starts at boot is not checked",
-            "check again on a booted instance; without systemd have the init system run annex-agent start and stop",
+            "check again on a booted instance; for another init system there is init/sysv/annex-agent",
         )
         return
     yield _agent_unit(systemd)
@@ -47,7 +47,7 @@ def _condor_unit(systemd: Systemd) -> Judgement:
         return problem(f"{CONDOR_UNIT} is masked: a start cannot start it", f"systemctl unmask {CONDOR_UNIT}")
     if not state:
         return warning(
-            f"there is no {CONDOR_UNIT}: a start starts condor_master itself, and nothing restarts it",
+            f"there is no {CONDOR_UNIT}: a start starts condor_master itself, and looks after it",
             "install HTCondor's own unit, from its package",
         )
     if not systemd.keeps_condor:

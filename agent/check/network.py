@@ -5,10 +5,11 @@ from typing import Iterator, List, NamedTuple
 
 from .. import grammar
 from ..errors import CommandError
+from ..fence_steps import RaiseFence, fence_is_up
 from ..system import System
 from .finding import Judgement, Unseen, ok, only_root, problem, warning
 from .outside import Lookup, Outside
-from .scene import FENCE, Scene
+from .scene import Scene
 
 COLLECTOR_PORT = 9618
 _NAME_TIMEOUT_S = 5.0
@@ -19,7 +20,6 @@ _MEND_NAMES = (
     "look at /etc/resolv.conf and at enableDnsSupport of the VPC, or put the name into /etc/hosts; "
     "getent hosts $(hostname) has to answer at once"
 )
-_TABLE = ("inet", "annex_agent")
 
 
 class Reach(NamedTuple):
@@ -106,8 +106,11 @@ def firewall(scene: Scene) -> Iterator[Judgement]:
         yield warning(
             f"{names} cannot be used: {complaint}", "load the kernel's nf_tables, or look for what forbids it"
         )
-    elif tools[0] == ("nft",) and _fence_is_gone(system):
-        yield problem("the fence around the metadata service is gone: jobs reach it", "annex-agent start raises it")
+        return
+    open_because = RaiseFence(role=None).pending(scene.machine) if fence_is_up(system) else None
+    if open_because:
+        why = open_because.summary
+        yield problem(f"the fence around the metadata service does not hold: {why}", "annex-agent start raises it")
     else:
         yield ok(f"{names} can be used")
 
@@ -119,11 +122,3 @@ def _complaint(system: System, command: str) -> str:
     except CommandError as err:
         return str(err)
     return (" ".join(done.stderr.split())[:300] or f"{command} ended with {done.code}") if done.code else ""
-
-
-def _fence_is_gone(system: System) -> bool:
-    """Only if it was raised since the last boot, and by nft: its mark says so."""
-    mark = system.read_file(FENCE)
-    if mark is None or not mark.content.startswith(b"nft"):
-        return False
-    return system.run(("nft", "list", "table", *_TABLE), _COMMAND_TIMEOUT_S).code != 0

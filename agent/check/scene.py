@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Callable, Generic, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
 from ..errors import AnnexError, ConfigError, MetadataError, MetadataUnreachable, UsageError
+from ..fence_steps import fence_is_up
+from ..forms import UserData
 from ..gather import Wanted, read_config
 from ..htcondor import Setting
 from ..imds import Access, Imds, Reading, read_instance
 from ..machine import Machine
 from ..model import Settings
 from ..settings import Source, merge
-from ..system import CONFIGURED, STATE_DIR
-from ..userdata import UserData, parse
+from ..system import CONFIGURED
+from ..userdata import parse
 from .finding import Unseen, only_root
 from .outside import Outside
 
 T = TypeVar("T")
-# There while only root reaches the metadata service; everybody may read it.
-FENCE = f"{STATE_DIR}/fence"
 IMDS_DEADLINE_S = 3.0  # a laptop is no instance, and waits for this
 _PROCESSES = "/proc/self"
 _FENCED_DEADLINE_S = 0.5  # for somebody who will not get an answer
@@ -132,7 +132,7 @@ class Scene:
             raise Unseen("the settings cannot be read", "see settings and metadata") from err
 
     def _metadata(self) -> Metadata:
-        fenced = not self.outside.is_root and self.machine.system.read_file(FENCE) is not None
+        fenced = not self.outside.is_root and fence_is_up(self.machine.system)
         try:
             return self._read_metadata(_FENCED_DEADLINE_S if fenced else self._wanted.deadline_s)
         except MetadataUnreachable as err:

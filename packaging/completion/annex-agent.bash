@@ -2,7 +2,7 @@
 
 _annex_agent() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="start configure stop status clean simulate"
+    local commands="start configure stop status check clean simulate"
     local options="--dry-run --simulate --profile --config --user-data --root
         --log-format -v --verbose -q --quiet -h --help --version"
     COMPREPLY=()
@@ -55,7 +55,7 @@ _annex_agent() {
     case $command in
         "") [[ $current == -* ]] || options=$commands ;;
         stop) options+=" --mode --timeout" ;;
-        status) options+=" --json" ;;
+        status | check) options+=" --json" ;;
         clean) options+=" --keep-condor" ;;
         simulate) options+=" --address --port --list-profiles" ;;
     esac

@@ -16,11 +16,6 @@ RECIPE = (ROOT / "docs/image-recipe-2016.md").read_text(encoding="utf-8")
 DOCUMENTS = {"building-an-ami.md": GUIDE, "image-recipe-2016.md": RECIPE}
 PACKER = ROOT / "packaging" / "packer"
 AWS = ROOT / "packaging" / "aws"
-# Named already, and not there before the changes that bring them; these lists end when all of them are.
-COMING_COMMANDS = {"check", "clean"}
-COMING_OPTIONS = {"--keep-condor"}
-COMING_SETTINGS = {"metadata.restrict_to_root"}
-COMING_FILES = {"init/systemd", "init/sysv", "init/cloud-init", "packaging/rpm/build"}
 
 
 def fenced(text: str) -> str:
@@ -63,12 +58,12 @@ def test_every_command_and_option_of_ours_exists(capsys: "pytest.CaptureFixture[
     known = help_text(capsys)
     used = calls()
     assert {command for command, _ in used} >= {"start", "check", "clean", "status"}
-    assert {command for command, _ in used} - commands(known) - COMING_COMMANDS == set()
+    assert {command for command, _ in used} - commands(known) == set()
     named = {word for _, words in used for word in words if word.startswith("--")}
     # Options that stand alone in the text: `--json`.
     named |= {piece.split()[0] for piece in code(GUIDE) if piece.startswith("--")} - {"--key-name"}
     assert {"--dry-run", "--json", "--user-data", "--keep-condor"} <= named
-    assert named - options(known) - COMING_OPTIONS == set()
+    assert named - options(known) == set()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -76,7 +71,7 @@ def test_every_file_of_ours_exists(name: str) -> None:
     named = set(re.findall(r"(?<![\w/.])(?:packaging|init|docs)/[\w./-]*\w", " ".join(code(DOCUMENTS[name]))))
     installed = re.findall(r"/usr/share/annex-agent/(init/[\w-]+)", DOCUMENTS[name])
     missing = {path for path in named | set(installed) if not (ROOT / path).exists()}
-    assert missing - COMING_FILES == set()
+    assert missing == set()
 
 
 def test_the_guide_names_every_script_and_file_beside_them() -> None:
@@ -95,7 +90,7 @@ def test_every_link_leads_somewhere(name: str) -> None:
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    known = {key.path for key in KEYS} | COMING_SETTINGS
+    known = {key.path for key in KEYS}
     named = {piece for piece in code(GUIDE) if re.fullmatch(r"(metadata|network|stop)\.\w+|central_manager", piece)}
     assert named >= {"metadata.restrict_to_root", "central_manager"}
     assert named - known == set()
@@ -153,11 +148,3 @@ def test_nothing_of_the_recipe_is_forgotten() -> None:
     assert [step for step in steps if step not in RECIPE] == []
     rows = [line for line in RECIPE.splitlines() if line.startswith("|")]
     assert {len(line.split("|")) for line in rows} == {6}, "four columns"
-
-
-def test_what_was_coming_has_not_all_come(capsys: "pytest.CaptureFixture[str]") -> None:
-    known = help_text(capsys)
-    waiting = (COMING_COMMANDS - commands(known)) | (COMING_OPTIONS - options(known))
-    waiting |= COMING_SETTINGS - {key.path for key in KEYS}
-    waiting |= {path for path in COMING_FILES if not (ROOT / path).exists()}
-    assert waiting, "all of it is there: remove COMING_* and this test"
