@@ -78,7 +78,8 @@ def leftovers(scene: Scene) -> Iterator[Judgement]:
             "what HTCondor has left is not known: its configuration cannot be read", "see configuration"
         ) from err
     steps = build_clean_plan(host, keep_condor=False).steps
-    left = [step.description.partition(" (")[0] for step in steps if step.pending(scene.machine)]
+    lasting = [step for step in steps if not getattr(step, "path", "").startswith("/run/")]  # no image has a /run
+    left = [step.description.partition(" (")[0] for step in lasting if step.pending(scene.machine)]
     if left:
         yield warning(f"an image of this disk would carry on what one machine left: {', '.join(left)}", _CLEAN)
     else:
