@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import AnnexError, CommandFailed, CommandTimedOut, ConfigError
-from .system import Completed, System, memory_file
+from .processes import Completed, memory_file
+from .system import System
 
 CONFIG_DIR = "/etc/condor/config.d"
 CONFIG_FILE = f"{CONFIG_DIR}/60-annex-agent.config"

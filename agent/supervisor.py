@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import AnnexError, CommandError, CommandUnavailable, DaemonError
-from .system import CONFIGURED, STATE_DIR, Child, Completed, System, into_background
+from .processes import Child, Completed, into_background
+from .system import CONFIGURED, STATE_DIR, System
 
 LOCK = f"{STATE_DIR}/supervisor"
 _MASTER = "condor_master"

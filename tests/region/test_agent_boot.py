@@ -8,7 +8,9 @@ from .wait import wait_until
 
 UNIT = "annex-agent.service"
 IDLE, RUNNING = 1, 2
-LONG_JOB = "#!/bin/sh\ntouch output.txt\nsleep 300 & wait\n"
+# It says on the worker that it was asked to leave, before it leaves; /srv is the same inside of a job and outside.
+TOLD = "/srv/told/asked-to-leave"
+LONG_JOB = f"#!/bin/sh\ntrap 'touch {TOLD}; exit 1' TERM\ntouch output.txt\nsleep 300 & wait\n"
 
 
 def put_gate(pending: BootedMachine) -> None:
@@ -62,11 +64,13 @@ def test_a_reboot_joins_again(region: Region, booted: BootedMachine) -> None:
 def test_a_power_off_hands_the_job_back_and_takes_the_slot_away_first(region: Region, pending: BootedMachine) -> None:
     put_gate(pending)
     pending.start()
+    pending.run(["install", "--directory", "--mode=1777", "/srv/told"])
     cluster = start_long_job(region)
     try:
         power_off_as_far_as_the_gate(pending)
         assert region.jobs.status(cluster) == IDLE
         assert region.pool.slots("Name") == []
+        assert pending.run(["test", "-e", TOLD], check=False).returncode == 0, "the job had its signal"
         assert not any("condor" in command for command in pending.processes().values())
         assert pending.is_on
         open_gate(pending)

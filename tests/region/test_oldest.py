@@ -26,8 +26,17 @@ python3 -c 'import pkg_resources; pkg_resources.require("annex-agent")'
 python3 -m pytest -p no:cacheprovider tests/unit
 # What root may do and others may not can only be seen as somebody else.
 chown -R nobody .
-HOME=/tmp LOGNAME=nobody exec setpriv --reuid=nobody --regid=nogroup --clear-groups \\
-    python3 -m pytest -p no:cacheprovider tests/unit/test_cli.py tests/unit/test_system.py tests/unit/test_steps.py
+as_nobody="setpriv --reuid=nobody --regid=nogroup --clear-groups"
+export HOME=/tmp LOGNAME=nobody
+# The program itself, as a laptop or a builder of images would run it.
+$as_nobody annex-agent --dry-run --simulate | grep '^      +TCP_FORWARDING_HOST = 67.202.60.66$'
+mkdir /srv/tree
+annex-agent configure --simulate --root /srv/tree
+grep '^TCP_FORWARDING_HOST = 67.202.60.66$' /srv/tree/etc/condor/config.d/60-annex-agent.config
+annex-agent clean --root /srv/tree
+test -z "$(find /srv/tree -type f)"
+exec $as_nobody python3 -m pytest -p no:cacheprovider \\
+    tests/unit/test_cli.py tests/unit/test_system.py tests/unit/test_steps.py
 """
 
 

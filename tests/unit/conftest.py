@@ -18,8 +18,9 @@ from annex_agent.htcondor import HTCondor
 from annex_agent.logs import LOG
 from annex_agent.machine import Machine
 from annex_agent.model import Facts, Host, Instance, Settings
+from annex_agent.processes import Completed, MemoryFile
 from annex_agent.steps import Change, Tell
-from annex_agent.system import Completed, MemoryFile, System
+from annex_agent.system import System
 from annex_agent.systemd import Systemd
 
 # A machine under load is no fault of the code's: no example is timed.

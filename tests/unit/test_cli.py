@@ -194,6 +194,25 @@ class TestConfiguringATree:
         assert {path: seen for path, seen in snapshot(root).items() if path not in own} == before
         assert done.stdout.startswith("nothing to do")
 
+    def test_cleaned_it_holds_nothing_of_one_instance(self, environ: Dict[str, str], root: Path) -> None:
+        ours = (root / CONFIG_FILE[1:], root / "etc/hostname")
+        others = sorted(path for path in root.rglob("*") if path.is_file() and path not in ours)
+        annex_agent(environ, "configure", "--root", root, "--simulate")
+        shown = annex_agent(environ, "clean", "--root", root, "--dry-run")
+        assert f"  ~ remove {CONFIG_FILE}" in shown.stdout
+        assert (root / CONFIG_FILE[1:]).exists()
+        for _ in range(2):
+            done = annex_agent(environ, "clean", "--root", root)
+            assert (done.returncode, done.stdout) == (0, "nothing of one instance is left\n")
+            assert sorted(path for path in root.rglob("*") if path.is_file()) == others
+
+    def test_another_instances_tree_is_purged_first(self, environ: Dict[str, str], root: Path) -> None:
+        annex_agent(environ, "configure", "--root", root, "--simulate", "--profile", "spot")
+        done = annex_agent(environ, "configure", "--root", root, "--simulate")
+        assert "this disk was instance" in done.stderr
+        assert "forget-config: removed" in done.stderr
+        assert '"i-10a64379"' in (root / "var/lib/annex-agent/instance.json").read_text()
+
     def test_the_answer_on_stdout_is_one_line(self, environ: Dict[str, str], root: Path) -> None:
         done = annex_agent(environ, "configure", "--root", root, "--simulate")
         assert done.stdout.endswith("\n")

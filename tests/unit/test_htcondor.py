@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from annex_agent.errors import AnnexError, CommandFailed, CommandUnavailable, ConfigError
 from annex_agent.htcondor import CONFIG_DIR, CONFIG_FILE, HTCondor, Setting, Slot, _parsed, _place, _root_file
-from annex_agent.system import Completed, System
+from annex_agent.processes import Completed
+from annex_agent.system import System
 
 from .conftest import LiveTree
 

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from annex_agent.errors import AnnexError, CommandFailed, CommandTimedOut, CommandUnavailable
-from annex_agent.system import COMMAND_PATH, System, memory_file
+from annex_agent.processes import COMMAND_PATH, memory_file
+from annex_agent.system import System
 
 from .conftest import PYTHON, eventually, started
 
