@@ -23,8 +23,3 @@ if [ -n "$CENTRAL_MANAGER" ]; then
     printf 'central_manager: "%s"\n' "$CENTRAL_MANAGER" >/etc/annex-agent/config.yaml
     chmod 0644 /etc/annex-agent/config.yaml
 fi
-
-# An image without a machine id has a first boot before it, and some distributions then apply their presets to all
-# units: what no preset enables is disabled.
-install -d -m 0755 /etc/systemd/system-preset
-echo 'enable annex-agent.service' >/etc/systemd/system-preset/80-annex-agent.preset

@@ -14,6 +14,8 @@ else
     ! command -v cloud-init >/dev/null || cloud-init clean --logs
     : >/etc/machine-id
 fi
+# In a chroot cloud-init sees no systemd, and takes the file away: without it a read-only root could get none.
+[ -e /etc/machine-id ] || : >/etc/machine-id
 # Two machines with one machine id get one DHCP lease; D-Bus may have a copy.
 [ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
 # Each instance makes its own.  The connection that runs this has its keys already.

@@ -86,6 +86,8 @@ install_debian_packages() {
 install_units() {
     [ -d "$1/init/systemd" ] || die "$PACKAGE has no init/systemd: it is not complete"
     cp -R "$1/init/systemd/." /etc/systemd/system/
+    install -d -m 0755 /etc/systemd/system-preset
+    mv /etc/systemd/system/*.preset /etc/systemd/system-preset/
     for file in /etc/systemd/system/*.tmpfiles; do
         [ ! -e "$file" ] || mv "$file" "/etc/tmpfiles.d/$(basename "$file" .tmpfiles).conf"
     done

@@ -129,6 +129,13 @@ def expect_content(machine: BootedMachine) -> None:
     assert "warning" not in machine.journal(UNIT).lower()
 
 
+def test_presets_that_disable_what_they_do_not_name_leave_it_enabled(booted: BootedMachine) -> None:
+    booted.write("/etc/systemd/system-preset/85-none.preset", "disable *\n")  # as Enterprise Linux has it
+    booted.systemctl("preset", CONDOR, UNIT)
+    assert booted.systemctl("is-enabled", CONDOR, check=False) == "disabled\n"
+    assert booted.systemctl("is-enabled", UNIT) == "enabled\n"
+
+
 def test_cloud_init_may_be_the_one_that_starts_the_service(region: Region, pending: BootedMachine) -> None:
     pending.start()
     pending.systemctl("disable", UNIT)

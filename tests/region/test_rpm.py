@@ -32,6 +32,7 @@ LIKE_EL = (
     "dist .el9",
     "_unitdir /usr/lib/systemd/system",
     "_tmpfilesdir /usr/lib/tmpfiles.d",
+    "_presetdir /usr/lib/systemd/system-preset",
     "_docdir_fmt %%{{NAME}}",
     "_binary_payload w19.zstdio",
     "source_date_epoch_from_changelog 1",
@@ -179,11 +180,12 @@ def below(directory: Path) -> list[str]:
 def test_it_holds_the_wheel_s_files_and_what_a_system_needs(package: rpm.Package, workshop: Path) -> None:
     checkout = rpm.copy(workshop / "wheel")
     init = checkout / "init"
-    units = [name for name in below(init / "systemd") if not name.endswith(".tmpfiles")]
+    units = [name for name in below(init / "systemd") if not name.endswith((".tmpfiles", ".preset"))]
     expected = {
         *(f"{HOME}/{name}" for name in in_wheel(checkout)),
         *(f"/usr/lib/systemd/system/{name}" for name in units),
         *(f"/usr/lib/tmpfiles.d/{path.stem}.conf" for path in (init / "systemd").glob("*.tmpfiles")),
+        "/usr/lib/systemd/system-preset/80-annex-agent.preset",
         "/usr/lib/tmpfiles.d/annex-agent-cloud-init.conf",
         "/usr/lib/systemd/system/cloud-init-local.service.d/10-annex-agent.conf",
         *(f"{HOME}/init/{kind}/{name}" for kind in ("sysv", "cloud-init") for name in below(init / kind)),
