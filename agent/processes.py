@@ -12,6 +12,8 @@ from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Sequence, 
 
 from .errors import CommandFailed, CommandTimedOut, CommandUnavailable
 
+# What nohup, a shell's "&" and Python itself make their children ignore.
+_DEFAULT = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
 COMMAND_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 
@@ -107,7 +109,7 @@ def launch(argv: Sequence[str], environ: Mapping[str, str], timeout_s: float) ->
 def start_child(argv: Sequence[str], environ: Mapping[str, str]) -> Child:
     """Start a process in the foreground, in a process group of its own; ``argv[0]`` is its path.
 
-    Signals that the caller has blocked are not blocked there.
+    Signals that the caller has blocked are not blocked there, and those that it ignores are not ignored.
     """
     output = os.memfd_create("output")
     files = [
@@ -117,7 +119,9 @@ def start_child(argv: Sequence[str], environ: Mapping[str, str]) -> Child:
     name = os.path.basename(argv[0])  # noqa: PTH119 - of a word, not of a file
     env = {"PATH": COMMAND_PATH, "LANG": "C", **environ}
     try:
-        pid = os.posix_spawn(argv[0], [name, *argv[1:]], env, file_actions=files, setpgroup=0, setsigmask=())
+        pid = os.posix_spawn(
+            *(argv[0], [name, *argv[1:]], env), file_actions=files, setpgroup=0, setsigmask=(), setsigdef=_DEFAULT
+        )
     except OSError as err:
         os.close(output)
         raise CommandUnavailable(f"{argv[0]} cannot be run ({err.strerror}): is it installed?") from err

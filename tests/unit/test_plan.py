@@ -12,15 +12,9 @@ from annex_agent.errors import AnnexError
 from annex_agent.fence_steps import LowerFence, RaiseFence
 from annex_agent.grammar import knob_name, knob_value
 from annex_agent.htcondor import CONFIG_FILE
+from annex_agent.leftovers import CLOUD_INIT_FILE
 from annex_agent.model import Condor, Facts, Host, Knob, State
-from annex_agent.plan import (
-    CLOUD_INIT_FILE,
-    Goal,
-    Plan,
-    build_clean_plan,
-    build_plan,
-    build_stop_plan,
-)
+from annex_agent.plan import Goal, Plan, build_clean_plan, build_plan, build_stop_plan
 from annex_agent.steps import EmptyDirectory, RemoveFile, SetHostName, WriteFile
 from annex_agent.stop_steps import StopDaemons, WithdrawSlot
 from annex_agent.system import CONFIGURED

@@ -15,7 +15,8 @@ import annex_agent
 from annex_agent import supervisor
 from annex_agent.daemons import Daemons
 from annex_agent.errors import CommandUnavailable
-from annex_agent.supervisor import CONFIGURED, Pacing
+from annex_agent.supervisor import Pacing
+from annex_agent.system import CONFIGURED
 
 from .conftest import PYTHON, LiveTree, eventually, started
 
@@ -170,7 +171,12 @@ def test_a_master_that_is_being_replaced_is_waited_for(stage: Stage, monkeypatch
     stage.says(1, "exit 3")
     # After each failure it has somebody look for what is left: twice means that it has tried again in vain.
     seen: Set[int] = set()
-    eventually(lambda: seen.update(child.pid for child in started.children()) or len(seen - {*stage.lives()}) == 2)
+
+    def twice() -> bool:
+        seen.update(child.pid for child in started.children())
+        return len(seen - {*stage.lives()}) == 2
+
+    eventually(twice)
     master.with_name("aside").rename(master)
     eventually(lambda: len(stage.lives()) == 2)
 
@@ -278,7 +284,8 @@ def test_the_master_gets_a_clean_start(stage: Stage, umask: Callable[[int], int]
     assert master.cmdline()[-1] == "-f"
     status = dict(line.split(":\t", 1) for line in (stage.live.root / "status").read_text().splitlines())
     assert int(status["SigBlk"], 16) == 0
-    assert int(status["SigIgn"], 16) & (1 << (signal.SIGHUP - 1)) == 0
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        assert int(status["SigIgn"], 16) & (1 << (number - 1)) == 0, number
     assert status["Umask"] == "0022"
     assert master.parent() == started
     assert os.getpgid(pid) == pid
