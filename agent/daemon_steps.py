@@ -4,12 +4,11 @@ import time
 from typing import NamedTuple, Optional, Tuple
 
 from . import pool, supervisor
-from .daemons import FINGERPRINT
 from .errors import AnnexError, CommandError, CommandFailed, DaemonError
 from .htcondor import Setting, Slot
 from .ladder import Rung
 from .machine import Machine
-from .model import Knob
+from .model import FINGERPRINT, Knob
 from .steps import Change, Tell
 from .systemd import CONDOR_UNIT
 

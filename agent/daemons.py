@@ -1,66 +1,35 @@
-"""HTCondor's processes on this machine: which there are, and how the ladder ends them."""
+"""HTCondor's processes on this machine: which there are, and ending them."""
 
-import contextlib
 import os
-import signal
-import time
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, Tuple
 
-import psutil
-
-from .errors import DaemonError
 from .ladder import Rung
+from .model import Daemon, Master
 
-# The environment variable by which a running master shows which configuration it was started with: it lives and dies
-# with the process, so no crash of ours can leave it wrong.
-FINGERPRINT = "ANNEX_AGENT_CONFIG"
-MASTER = "condor_master"
-STARTD = "condor_startd"
-# What may be found without a master above it; every other process of HTCondor's descends from one of these.
-_NAMES = frozenset({MASTER, STARTD, "condor_starter", "condor_procd", "condor_shared_port", "condor_schedd"})
-# HTCondor puts this into the environment of all that it starts, to find jobs that left their process tree.
-_ANCESTOR = "_CONDOR_ANCESTOR_"
-_POLL_S = 0.05
+if TYPE_CHECKING:
+    from .process_tree import ProcessTree
 
-
-class Daemon(NamedTuple):
-    """One of HTCondor's processes."""
-
-    pid: int
-    name: str
-
-
-class Master(NamedTuple):
-    """The running condor_master; ``fingerprint`` is None where this user may not see it."""
-
-    pid: int
-    fingerprint: Optional[str]
-
-
-def _same_pid_namespace(process: psutil.Process) -> bool:
-    """Containers on this machine may run an HTCondor of their own, which is not ours to end."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{process.pid}/ns/pid").samefile("/proc/self/ns/pid")
-    return os.geteuid() != 0  # only root may look; another user only reads anyway
+_PROC = Path("/proc")
 
 
 class Daemons:
-    """Looks at and ends HTCondor's processes; ``ours`` says which processes may be meant at all."""
+    """Every process that HTCondor has started here; ``ours`` says which may be meant at all.
 
-    def __init__(self, ours: Callable[[psutil.Process], bool] = _same_pid_namespace) -> None:
+    What looks at them closely takes longer to load than all else that a boot does before its daemons run, when there
+    is none to look at: so first the kernel is asked whether there is any.
+    """
+
+    def __init__(self, ours: Optional[Callable[[Any], bool]] = None) -> None:
         self._ours = ours
 
     def running(self) -> Tuple[Daemon, ...]:
         """Every HTCondor daemon, jobs not counted."""
-        return tuple(Daemon(process.pid, name) for process, name in self._daemons())
+        return self._tree().running() if _is_any() else ()
 
     def master(self) -> Optional[Master]:
         """The condor_master, if one runs."""
-        for process, name in self._daemons():
-            if name == MASTER and not self._has_master_above(process):
-                return Master(process.pid, _fingerprint(process))
-        return None
+        return self._tree().master() if _is_any() else None
 
     def stop(self, rungs: Sequence[Rung], by_tool: Callable[[], None], tell: Callable[[str], None]) -> Optional[str]:
         """End every daemon and every job; returns the name of the rung that did it, None if nothing ran.
@@ -68,125 +37,25 @@ class Daemons:
         Each rung is given its time, then the next one follows.  ``by_tool`` does the peaceful rung; it may fail
         (the tool needs a working configuration), which only means that the next rung follows at once.
         """
-        everything = self._everything()
-        if not everything:
-            return None
-        for rung in rungs:
-            if not self._signal(rung, everything, by_tool, tell):
-                continue
-            everything = self._wait(everything, rung)
-            if not everything:
-                return rung.name
-            tell(f"{rung.name} shutdown: {_listed(everything)} still there after {rung.wait_s:g} s")
-        raise DaemonError(
-            f"{_listed(everything)} could not be ended, not even by SIGKILL: a process in uninterruptible sleep "
-            "(a hung file system?) goes only with a reboot"
-        )
+        return self._tree().stop(rungs, by_tool, tell) if _is_any() else None
 
-    def _signal(
-        self,
-        rung: Rung,
-        everything: Sequence[psutil.Process],
-        by_tool: Callable[[], None],
-        tell: Callable[[str], None],
-    ) -> bool:
-        if rung.number is None:
-            try:
-                by_tool()
-            except Exception as err:  # whatever the tool's trouble, the next rung needs no tool
-                tell(f"{rung.name} shutdown is not possible ({err})")
-                return False
-            return True
-        # A kill takes every process of the tree; the other signals go to the top, and HTCondor passes them on.
-        kill = rung.number == signal.SIGKILL
-        _send(rung.number, [*everything, *self._runaways()] if kill else self._tops(everything))
+    def _tree(self) -> "ProcessTree":
+        from .process_tree import ProcessTree  # noqa: PLC0415 - psutil, see above
+
+        return ProcessTree(self._ours)
+
+
+def _is_any() -> bool:
+    """Whether a process bears such a name; True where the kernel does not tell it in /proc."""
+    try:
+        pids = [name for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 - names are all that is needed
+    except OSError:
         return True
-
-    def _wait(self, known: Iterable[psutil.Process], rung: Rung) -> List[psutil.Process]:
-        """What is still there when nothing is, or when the time is up: known processes and any new daemon's."""
-        deadline = time.monotonic() + rung.wait_s
-        left = self._still_there(known)
-        while left and time.monotonic() < deadline:
-            if rung.number == signal.SIGKILL:
-                _send(rung.number, left)  # what was just being started when the others were killed
-            time.sleep(_POLL_S)
-            left = self._still_there(left)
-        return left
-
-    def _still_there(self, known: Iterable[psutil.Process]) -> List[psutil.Process]:
-        # Twice: a daemon that ends while the processes are being listed may leave a child that the list has missed.
-        return _alive({*known, *self._everything()}) or _alive(self._everything())
-
-    def _everything(self) -> List[psutil.Process]:
-        """All daemons and all that descends from them: starters' jobs, too."""
-        found: Dict[int, psutil.Process] = {}
-        for process, _ in self._daemons():
-            found[process.pid] = process
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found.update({child.pid: child for child in process.children(recursive=True)})
-        return list(found.values())
-
-    def _runaways(self) -> List[psutil.Process]:
-        """What a job started and moved out of its process tree."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if self._ours(process) and any(name.startswith(_ANCESTOR) for name in process.environ()):
-                    found.append(process)
-        return [process for process in found if process.pid != os.getpid()]
-
-    def _tops(self, everything: Sequence[psutil.Process]) -> List[psutil.Process]:
-        """The daemons that no other daemon runs: the master, or orphans of a master that died."""
-        pids = {process.pid for process in everything}
-        return [process for process, _ in self._daemons() if _parent_pid(process) not in pids]
-
-    def _daemons(self) -> List[Tuple[psutil.Process, str]]:
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                name = process.name()
-                if name in _NAMES and process.status() != psutil.STATUS_ZOMBIE and self._ours(process):
-                    found.append((process, name))
-        return found
-
-    def _has_master_above(self, process: psutil.Process) -> bool:
-        with contextlib.suppress(psutil.Error):
-            parent = process.parent()
-            return parent is not None and parent.name() == MASTER
-        return False
+    return not pids or any(_name(pid).startswith("condor_") for pid in pids)
 
 
-def _send(number: signal.Signals, processes: Iterable[psutil.Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
-
-
-def _alive(processes: Iterable[psutil.Process]) -> List[psutil.Process]:
-    return [process for process in processes if _is_alive(process)]
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-def _parent_pid(process: psutil.Process) -> Optional[int]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return int(process.ppid())
-    return None
-
-
-def _fingerprint(process: psutil.Process) -> Optional[str]:
-    with contextlib.suppress(psutil.AccessDenied, psutil.NoSuchProcess):
-        return str(process.environ().get(FINGERPRINT, ""))
-    return None
-
-
-def _listed(processes: Sequence[psutil.Process]) -> str:
-    words = []
-    for process in processes[:5]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            words.append(f"{process.name()} (pid {process.pid})")
-    return ", ".join(words) + (f" and {len(processes) - 5} more" if len(processes) > 5 else "")
+def _name(pid: str) -> str:
+    try:
+        return (_PROC / pid / "comm").read_text(encoding="ascii", errors="replace")
+    except OSError:  # it has ended meanwhile
+        return ""

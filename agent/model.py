@@ -10,6 +10,12 @@ from typing import Mapping, NamedTuple, Optional, Tuple
 
 from .grammar import Address
 
+# The environment variable by which a running master shows which configuration it was started with: it lives and dies
+# with the process, so no crash of ours can leave it wrong.
+FINGERPRINT = "ANNEX_AGENT_CONFIG"
+MASTER = "condor_master"
+STARTD = "condor_startd"
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -95,3 +101,17 @@ class Facts:
     instance: Instance
     settings: Settings
     host: Host
+
+
+class Daemon(NamedTuple):
+    """One of HTCondor's processes."""
+
+    pid: int
+    name: str
+
+
+class Master(NamedTuple):
+    """The running condor_master; ``fingerprint`` is None where this user may not see it."""
+
+    pid: int
+    fingerprint: Optional[str]

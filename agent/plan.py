@@ -9,12 +9,11 @@ from typing import List, NamedTuple, Optional, Tuple
 
 from . import state
 from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, WaitForSlot
-from .daemons import FINGERPRINT
 from .fence_steps import LowerFence, RaiseFence
 from .htcondor import CONFIG_FILE
 from .ladder import ladder
 from .leftovers import CLOUD_INIT_FILE, HOST_NAME_FILE, condor_files, own_files, records
-from .model import Condor, Facts, Host, Knob, State
+from .model import FINGERPRINT, Condor, Facts, Host, Knob, State
 from .pool import instance_constraint
 from .render import render
 from .steps import RemoveFile, SetHostName, Step, WriteFile

@@ -3,11 +3,11 @@
 import re
 from typing import Optional, Sequence, Tuple
 
-from .daemons import STARTD
 from .errors import AnnexError
 from .grammar import quoted
 from .htcondor import Slot
 from .machine import Machine
+from .model import STARTD
 
 _SOCKET = re.compile(r"[?&]sock=([^&>]+)")
 _PORT = re.compile(r"\A<(?:\[[^]]*\]|[^:?>]*):(\d+)")

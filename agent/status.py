@@ -11,9 +11,9 @@ import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from . import pool
-from .daemons import MASTER, STARTD
 from .errors import AnnexError
 from .machine import Machine
+from .model import MASTER, STARTD
 from .progress import Outcome
 from .steps import Step
 from .system import STATE_DIR, System

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Iterator, NamedTuple, Optional, Tuple
 
-from ..daemons import MASTER, STARTD
+from ..model import MASTER, STARTD
 from .finding import Judgement, Unseen, ok, problem, warning
 from .scene import Scene
 

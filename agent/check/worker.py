@@ -3,7 +3,7 @@
 from typing import Iterator
 
 from .. import status
-from ..daemons import MASTER, STARTD
+from ..model import MASTER, STARTD
 from .finding import Judgement, ok, only_root, problem, warning
 from .scene import Scene
 

@@ -13,11 +13,11 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 import pytest
 from hypothesis import settings
 
-from annex_agent.daemons import Daemon, Daemons, Master
+from annex_agent.daemons import Daemons
 from annex_agent.htcondor import HTCondor
 from annex_agent.logs import LOG
 from annex_agent.machine import Machine
-from annex_agent.model import Facts, Host, Instance, Settings
+from annex_agent.model import Daemon, Facts, Host, Instance, Master, Settings
 from annex_agent.processes import Completed, MemoryFile
 from annex_agent.steps import Change, Tell
 from annex_agent.system import System

@@ -24,10 +24,10 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     for line in (
         "__init__ errors grammar journal ladder multipart render emulator.profile emulator.watch"
         " check check.finding check.outside",
-        "logs model processes daemons yaml_document imds.access emulator.content emulator.http check.report",
-        "system settings fence imds.transport emulator.answers",
-        "forms htcondor state systemd supervisor worker_config fence_tools imds.refusals emulator.server",
-        "userdata machine imds.client emulator",
+        "logs model processes yaml_document imds.access emulator.content emulator.http check.report",
+        "system settings fence process_tree imds.transport emulator.answers",
+        "forms daemons htcondor state systemd worker_config fence_tools imds.refusals emulator.server",
+        "userdata machine supervisor imds.client emulator",
         "steps host pool simulation imds.instance",
         "fence_steps imds",
         "gather daemon_steps stop_steps unit_steps leftovers progress",
@@ -45,7 +45,7 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
 FENCES: Dict[str, Set[str]] = {
     "requests": {"imds.transport"},
     "tenacity": {"imds.client"},
-    "psutil": {"daemons"},
+    "psutil": {"process_tree"},
     "jinja2": {"render"},
     "yaml": {"yaml_document", "emulator.profile"},
     "http": {"emulator.http", "emulator.server"},
@@ -87,7 +87,7 @@ PURE = (
     "yaml_document",
     "render",
 )
-ACTING = ("system", "processes", "daemons", "htcondor", "machine", "pool", "supervisor", "systemd")
+ACTING = ("system", "processes", "process_tree", "daemons", "htcondor", "machine", "pool", "supervisor", "systemd")
 # These functions of acting modules only compute.
 PURE_FUNCTIONS = {"pool.instance_constraint"}
 

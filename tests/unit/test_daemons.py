@@ -13,9 +13,11 @@ from typing import Any, Dict, Iterator, List
 import psutil
 import pytest
 
-from annex_agent.daemons import FINGERPRINT, Daemon, Daemons, _same_pid_namespace
+from annex_agent.daemons import Daemons
 from annex_agent.errors import DaemonError
 from annex_agent.ladder import Rung, ladder
+from annex_agent.model import FINGERPRINT, Daemon
+from annex_agent.process_tree import _same_pid_namespace
 
 from .conftest import PYTHON, eventually, started
 

@@ -3,10 +3,10 @@
 import pytest
 
 from annex_agent.daemon_steps import StartDaemons
-from annex_agent.daemons import FINGERPRINT
 from annex_agent.errors import DaemonError
 from annex_agent.htcondor import HTCondor
 from annex_agent.machine import Machine
+from annex_agent.model import FINGERPRINT
 from annex_agent.stop_steps import StopDaemons
 from annex_agent.systemd import AGENT_UNIT, CONDOR_UNIT, Systemd
 from annex_agent.unit_steps import FollowUnit
