@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
@@ -260,7 +259,7 @@ def _require_no_daemons(machine: Machine) -> None:
 
 def _stop_settings(options: Options, machine: Machine) -> Tuple[str, float]:
     """The command line's word, then config.yaml's; a broken config.yaml must not keep a machine in the pool."""
-    settings = replace(Settings(), **_config_fields(options, machine))
+    settings = Settings()._replace(**_config_fields(options, machine))
     try:
         timeout_s = grammar.duration_s(options.timeout) if options.timeout else None
     except ValueError as err:

@@ -5,7 +5,6 @@ user-data.  Whatever is wrong in config.yaml and user-data is reported together.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Mapping, NamedTuple, Optional
 
@@ -61,7 +60,7 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
 
 
 def _read_metadata(machine: Machine, config: Source, wanted: Wanted, environ: Mapping[str, str]) -> Reading:
-    settings = replace(Settings(), **config.fields)
+    settings = Settings()._replace(**config.fields)
     try:
         access = Access.from_environment(environ, wanted.deadline_s, settings.metadata_v1)
         return _read_fenced(access, machine) if _is_fenced_off(machine, access) else _read_at(access)
@@ -88,7 +87,7 @@ def _is_fenced_off(machine: Machine, access: Access) -> bool:
 
 def _read_fenced(access: Access, machine: Machine) -> Reading:
     try:
-        return _read_at(replace(access, deadline_s=_IMDS_DEADLINE_FENCED_S))
+        return _read_at(access._replace(deadline_s=_IMDS_DEADLINE_FENCED_S))
     except MetadataUnreachable as err:
         raise MetadataError(
             f"this user (uid {machine.system.uid}) is fenced off from the instance metadata service, as every job is "

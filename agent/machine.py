@@ -1,6 +1,6 @@
 """The machine that a plan is carried out on: its system, its HTCondor, its daemons, its systemd."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .daemons import Daemons
 from .htcondor import HTCondor
@@ -8,8 +8,7 @@ from .system import System
 from .systemd import Systemd
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(NamedTuple):
     """What steps look at and change."""
 
     system: System

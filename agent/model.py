@@ -5,7 +5,7 @@
 of nothing else.
 """
 
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Mapping, NamedTuple, Optional, Tuple
 
 from .grammar import Address
@@ -17,8 +17,7 @@ MASTER = "condor_master"
 STARTD = "condor_startd"
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(NamedTuple):
     """One EC2 instance, as its metadata service described it at one moment."""
 
     instance_id: str
@@ -33,7 +32,7 @@ class Instance:
     public_hostname: Optional[str] = None  # None: the VPC hands out no DNS host names
     life_cycle: str = "on-demand"
     iam_role: Optional[str] = None  # the metadata service hands out this role's credentials
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = MappingProxyType({})
 
     @property
     def is_spot(self) -> bool:
@@ -48,8 +47,7 @@ class Knob(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What the owner asked for: defaults, the image's config.yaml and user-data, merged."""
 
     central_manager: Tuple[str, ...] = ()
@@ -82,8 +80,7 @@ class Condor(NamedTuple):
     waste: Tuple[str, ...] = ()  # where its daemons keep what concerns one instance only: logs, spool, job sandboxes
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(NamedTuple):
     """The machine itself."""
 
     is_live: bool = True  # False: a tree that is being prepared below --root
@@ -94,8 +91,7 @@ class Host:
     state: Optional[State] = None  # whose disk this was so far
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """Everything that a plan depends on."""
 
     instance: Instance

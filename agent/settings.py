@@ -5,7 +5,6 @@ lays them over one another.  Nothing is applied while any source has a problem.
 """
 
 import string
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -50,7 +49,7 @@ def merge(sources: Sequence[Source]) -> Merged:
     origins: Dict[str, str] = {}
     for source in sources:
         origins.update(dict.fromkeys([*source.fields, *(["condor"] if source.knobs else [])], source.name))
-    settings = replace(Settings(), **{**given.fields, "condor": given.knobs})
+    settings = Settings()._replace(**{**given.fields, "condor": given.knobs})
     _require_central_manager(settings)
     return Merged(settings, origins)
 

@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Generic, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
@@ -122,7 +121,7 @@ class Scene:
             return merge([config, user_data.source]).settings
         if config.problems:
             raise ConfigError(config.problems)
-        return replace(Settings(), **config.fields)
+        return Settings()._replace(**config.fields)
 
     def central_managers(self) -> Tuple[str, ...]:
         """Each collector that is named as a host, with or without a port."""
@@ -141,7 +140,7 @@ class Scene:
             raise
 
     def _read_metadata(self, deadline_s: float) -> Metadata:
-        v1 = replace(Settings(), **self._valid_config().fields).metadata_v1
+        v1 = Settings()._replace(**self._valid_config().fields).metadata_v1
         imds = Imds(Access.from_environment(self._environ, deadline_s, v1))
         try:
             return Metadata(read_instance(imds), imds.date)

@@ -3,8 +3,7 @@
 Source: the AWS SDKs and Tools reference guide, "IMDS client", for the environment variables.
 """
 
-from dataclasses import dataclass
-from typing import Mapping, Tuple
+from typing import Mapping, NamedTuple, Tuple
 from urllib.parse import urlsplit
 
 from ..errors import MetadataError
@@ -16,8 +15,7 @@ IPV4_ENDPOINT = f"http://{IPV4_ADDRESS}"
 IPV6_ENDPOINT = f"http://[{IPV6_ADDRESS}]"
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """How to reach the service: where, for how long, and whether version 1 may be used."""
 
     endpoints: Tuple[str, ...]

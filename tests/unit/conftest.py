@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import fields, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -200,11 +199,11 @@ def facts() -> Callable[..., Facts]:
     """
 
     def build(**overrides: Any) -> Facts:
-        host = replace(WIKI.host, condor=overrides.pop("installed", None))
+        host = WIKI.host._replace(condor=overrides.pop("installed", None))
         parts: Dict[str, Any] = {"instance": WIKI.instance, "settings": WIKI.settings, "host": host}
         for place, part in parts.items():
-            own = {field.name: overrides.pop(field.name) for field in fields(part) if field.name in overrides}
-            parts[place] = replace(part, **own)
+            own = {name: overrides.pop(name) for name in part._fields if name in overrides}
+            parts[place] = part._replace(**own)
         assert not overrides, f"no part of Facts has {', '.join(overrides)}"
         return Facts(**parts)
 

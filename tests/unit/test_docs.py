@@ -1,7 +1,6 @@
 """README, manual page and docs/ say the same as the program."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Set
 
@@ -64,8 +63,8 @@ def test_every_setting_is_documented(key: str) -> None:
 @pytest.mark.parametrize("public", [True, False])
 def test_every_knob_is_documented(public: bool) -> None:
     address = WIKI.instance.public_ipv4 if public else None
-    instance = replace(WIKI.instance, life_cycle="spot", public_ipv4=address)
-    for block in worker_blocks(replace(WIKI, instance=instance, settings=replace(WIKI.settings, annex="x"))):
+    instance = WIKI.instance._replace(life_cycle="spot", public_ipv4=address)
+    for block in worker_blocks(WIKI._replace(instance=instance, settings=WIKI.settings._replace(annex="x"))):
         for knob in block.knobs:
             assert f"`{knob.name}`" in KNOBS, knob.name
 

@@ -51,7 +51,7 @@ def emulator(clock: Clock) -> Iterator[Emulator]:
 
 
 def access_to(url: str, **changes: Any) -> Access:
-    return replace(Access((url,), deadline_s=300.0, read_timeout_s=0.2), **changes)
+    return Access((url,), deadline_s=300.0, read_timeout_s=0.2)._replace(**changes)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The plan: which steps, in which order, with which content."""
 
-from dataclasses import replace
 from typing import List, Optional
 
 import pytest
@@ -30,7 +29,7 @@ CONDOR = Condor(
     ("/var/log/condor", "/var/lib/condor/execute"),
 )
 INSTANCE = BARE.instance
-FACTS = replace(BARE, host=Host(condor=CONDOR))
+FACTS = BARE._replace(host=Host(condor=CONDOR))
 
 
 def names(plan: Plan) -> List[str]:
@@ -58,11 +57,11 @@ def test_a_start_configures_before_it_starts_anything() -> None:
     ]
 
 
-ROLE = replace(FACTS, instance=replace(INSTANCE, iam_role="annex-worker"))
+ROLE = FACTS._replace(instance=INSTANCE._replace(iam_role="annex-worker"))
 
 
 def with_fence(facts: Facts, wanted: bool) -> Plan:
-    return build_plan(replace(facts, settings=replace(facts.settings, restrict_to_root=wanted)), Goal.CONFIGURE)
+    return build_plan(facts._replace(settings=facts.settings._replace(restrict_to_root=wanted)), Goal.CONFIGURE)
 
 
 @pytest.mark.parametrize(("facts", "role"), [(FACTS, None), (ROLE, "annex-worker")])
@@ -80,7 +79,7 @@ def test_a_fence_that_is_not_wanted_is_lowered_and_a_role_is_told() -> None:
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_tree_that_is_prepared_has_no_kernel_to_fence_in(wanted: bool) -> None:
-    tree = replace(ROLE, host=replace(ROLE.host, is_live=False))
+    tree = ROLE._replace(host=ROLE.host._replace(is_live=False))
     assert "fence" not in names(with_fence(tree, wanted=wanted))
 
 
@@ -107,7 +106,7 @@ def test_what_is_read_back_is_what_is_written_and_what_the_daemons_are_marked_wi
 
 
 def test_another_public_address_is_another_fingerprint() -> None:
-    other = replace(FACTS, instance=replace(INSTANCE, public_ipv4=None))
+    other = FACTS._replace(instance=INSTANCE._replace(public_ipv4=None))
     assert (
         file(build_plan(FACTS, Goal.START), CONFIGURED).content
         != file(build_plan(other, Goal.START), CONFIGURED).content
@@ -124,21 +123,21 @@ def test_the_configuration_is_readable_by_all_and_holds_every_knob_once_on_its_o
 
 
 def test_the_host_name_is_kept_for_the_next_boot_and_from_cloud_init() -> None:
-    plan = build_plan(replace(FACTS, host=Host(has_cloud_init=True, condor=CONDOR)), Goal.CONFIGURE)
+    plan = build_plan(FACTS._replace(host=Host(has_cloud_init=True, condor=CONDOR)), Goal.CONFIGURE)
     assert file(plan, "/etc/hostname").content == "ec2-67-202-60-66.compute-1.amazonaws.com\n"
     assert "preserve_hostname: true" in file(plan, CLOUD_INIT_FILE).content
     assert SetHostName("ec2-67-202-60-66.compute-1.amazonaws.com") in plan.steps
 
 
 def test_a_kept_host_name_is_left_to_cloud_init() -> None:
-    settings = replace(FACTS.settings, hostname="keep")
-    plan = build_plan(replace(FACTS, settings=settings, host=Host(has_cloud_init=True, condor=CONDOR)), Goal.CONFIGURE)
+    settings = FACTS.settings._replace(hostname="keep")
+    plan = build_plan(FACTS._replace(settings=settings, host=Host(has_cloud_init=True, condor=CONDOR)), Goal.CONFIGURE)
     assert [step.path for step in plan.steps if isinstance(step, RemoveFile)] == [CLOUD_INIT_FILE]
     assert "/etc/hostname" not in [getattr(step, "path", None) for step in plan.steps]
 
 
 def test_a_tree_that_is_being_prepared_does_not_rename_the_running_machine() -> None:
-    plan = build_plan(replace(FACTS, host=Host(is_live=False)), Goal.CONFIGURE)
+    plan = build_plan(FACTS._replace(host=Host(is_live=False)), Goal.CONFIGURE)
     assert not [step for step in plan.steps if isinstance(step, SetHostName)]
     assert "hostname-file" in names(plan)
 
@@ -147,25 +146,25 @@ def test_where_htcondor_is_missing_nothing_can_be_read_back_and_that_is_said() -
     plan = build_plan(BARE, Goal.START)
     assert "read-back" not in names(plan)
     assert any("cannot read the configuration back" in note for note in plan.notes)
-    tree = build_plan(replace(BARE, host=Host(is_live=False)), Goal.CONFIGURE)
+    tree = build_plan(BARE._replace(host=Host(is_live=False)), Goal.CONFIGURE)
     assert tree.notes == ()
 
 
 def test_the_kernel_is_tuned_by_htcondors_script_where_the_image_wants_that() -> None:
-    plan = build_plan(replace(FACTS, host=Host(condor=CONDOR)), Goal.START)
+    plan = build_plan(FACTS._replace(host=Host(condor=CONDOR)), Goal.START)
     (daemons,) = [step for step in plan.steps if isinstance(step, StartDaemons)]
     assert "linux_kernel_tuning" in daemons.description
 
 
 def test_an_owner_who_decides_about_kernel_tuning_is_left_alone() -> None:
-    settings = replace(FACTS.settings, condor=(Knob("Enable_Kernel_Tuning", "True"),))
-    plan = build_plan(replace(FACTS, host=Host(condor=CONDOR), settings=settings), Goal.START)
+    settings = FACTS.settings._replace(condor=(Knob("Enable_Kernel_Tuning", "True"),))
+    plan = build_plan(FACTS._replace(host=Host(condor=CONDOR), settings=settings), Goal.START)
     (daemons,) = [step for step in plan.steps if isinstance(step, StartDaemons)]
     assert "linux_kernel_tuning" not in daemons.description
 
 
 def test_where_systemd_keeps_htcondor_it_is_systemd_that_starts_it() -> None:
-    plan = build_plan(replace(FACTS, host=Host(condor=CONDOR, keeps_condor=True)), Goal.START)
+    plan = build_plan(FACTS._replace(host=Host(condor=CONDOR, keeps_condor=True)), Goal.START)
     (daemons,) = [step for step in plan.steps if isinstance(step, StartDaemons)]
     assert daemons.by_systemd
     assert daemons.description.startswith("start condor.service")
@@ -176,7 +175,7 @@ def strange(host_name: Optional[str]) -> Host:
 
 
 def test_what_another_instance_left_is_removed_before_anything_is_written() -> None:
-    plan = build_plan(replace(FACTS, host=strange("ec2-1-2-3-4.compute-1.amazonaws.com")), Goal.START)
+    plan = build_plan(FACTS._replace(host=strange("ec2-1-2-3-4.compute-1.amazonaws.com")), Goal.START)
     assert names(plan)[: names(plan).index("state")] == [
         "fence",
         "strange-daemons",
@@ -193,7 +192,7 @@ def test_what_another_instance_left_is_removed_before_anything_is_written() -> N
 
 def test_this_instances_own_remains_stay() -> None:
     host = Host(condor=CONDOR, boot_id="b2", state=State(INSTANCE.instance_id, "b1", "a-name"))
-    plan = build_plan(replace(FACTS, host=host), Goal.START)
+    plan = build_plan(FACTS._replace(host=host), Goal.START)
     assert names(plan) == names(build_plan(FACTS, Goal.START))
     assert '"boot_id": "b2"' in file(plan, "/var/lib/annex-agent/instance.json").content
 
@@ -258,7 +257,7 @@ def _knobs(pairs: "list[tuple[str, str]]") -> "tuple[Knob, ...]":
 @given(pairs=st.lists(st.tuples(st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_.]{0,8}\Z"), st.text(max_size=30)), max_size=5))
 def test_no_accepted_knob_adds_a_line_to_the_configuration(pairs: "list[tuple[str, str]]") -> None:
     knobs = _knobs(pairs)
-    facts: Facts = replace(FACTS, settings=replace(FACTS.settings, condor=knobs))
+    facts: Facts = FACTS._replace(settings=FACTS.settings._replace(condor=knobs))
     plain = file(build_plan(FACTS, Goal.CONFIGURE), CONFIG_FILE).content.splitlines()
     text = file(build_plan(facts, Goal.CONFIGURE), CONFIG_FILE).content
     added = text.split("\n")[len(plain) :]
@@ -266,7 +265,7 @@ def test_no_accepted_knob_adds_a_line_to_the_configuration(pairs: "list[tuple[st
 
 
 def test_facts_that_exclude_the_settings_are_an_error_before_any_step() -> None:
-    settings = replace(FACTS.settings, advertise="public")
-    facts = replace(FACTS, settings=settings, instance=replace(INSTANCE, public_ipv4=None))
+    settings = FACTS.settings._replace(advertise="public")
+    facts = FACTS._replace(settings=settings, instance=INSTANCE._replace(public_ipv4=None))
     with pytest.raises(AnnexError):
         build_plan(facts, Goal.START)

@@ -1,6 +1,5 @@
 """What the worker is told: the wiki's example first, then what differs."""
 
-from dataclasses import replace
 from typing import Any, Dict
 
 import pytest
@@ -20,11 +19,11 @@ def knobs(facts: Facts) -> Dict[str, str]:
 
 
 def with_settings(**changes: Any) -> Facts:
-    return replace(FACTS, settings=replace(SETTINGS, **changes))
+    return FACTS._replace(settings=SETTINGS._replace(**changes))
 
 
 def with_instance(**changes: Any) -> Facts:
-    return replace(FACTS, instance=replace(INSTANCE, **changes))
+    return FACTS._replace(instance=INSTANCE._replace(**changes))
 
 
 def test_the_wikis_worker() -> None:
@@ -80,7 +79,7 @@ def test_a_private_worker_hides_its_public_address() -> None:
 
 
 def test_advertise_public_without_a_public_address_is_an_error() -> None:
-    facts = replace(with_settings(advertise="public"), instance=replace(INSTANCE, public_ipv4=None))
+    facts = with_settings(advertise="public")._replace(instance=INSTANCE._replace(public_ipv4=None))
     with pytest.raises(ConfigError, match="advertise"):
         worker_blocks(facts)
 
@@ -105,7 +104,7 @@ def test_the_private_network_name_may_be_the_vpcs() -> None:
 
 
 def test_a_private_network_name_of_something_unknown_is_an_error() -> None:
-    facts = replace(with_settings(private_network_name="{vpc_id}"), instance=replace(INSTANCE, vpc_id=None))
+    facts = with_settings(private_network_name="{vpc_id}")._replace(instance=INSTANCE._replace(vpc_id=None))
     with pytest.raises(ConfigError, match="vpc_id"):
         worker_blocks(facts)
 
