@@ -110,6 +110,16 @@ def test_daemons_that_crashed_do_not_come_back_after_a_stop(region: Region, boot
     assert slots(region) == []
 
 
+def test_without_its_mark_htcondor_is_not_started_again_after_a_crash(booted: BootedMachine) -> None:
+    booted.write("/etc/systemd/system/condor.service.d/99-soon.conf", "[Service]\nRestartSec=1\n")
+    booted.systemctl("daemon-reload")
+    booted.run(["rm", "/run/annex-agent/configured"])
+    booted.run(["pkill", "-KILL", "condor_master"])
+    wait_until(lambda: booted.show(CONDOR, "NRestarts") == "1", "systemd restarts HTCondor", 30)
+    wait_for_state(booted, CONDOR, "inactive")
+    assert condor_processes(booted) == []
+
+
 def test_without_metadata_htcondor_is_not_started_and_the_journal_says_why(
     region: Region, pending: BootedMachine
 ) -> None:
