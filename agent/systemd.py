@@ -44,9 +44,9 @@ class Systemd:
         self._do("start", unit)
 
     def settle(self, unit: str) -> None:
-        """Make sure that a unit whose processes were ended stays stopped: systemd may be about to start it again."""
-        # Without its dependencies: they would stop us, whom systemd may have started to do just this.
-        self._do("stop", unit, "--job-mode=ignore-dependencies")
+        """Have a unit whose processes were ended stay stopped: systemd may be about to start it again."""
+        # Without its dependencies, which would stop us, too; and without waiting: at power-off its stop waits for ours.
+        self._do("stop", unit, "--no-block", "--job-mode=ignore-dependencies")
 
     def request(self, verb: str, unit: str) -> None:
         """Have systemd ``start`` or ``stop`` a unit once it gets to it; nothing is waited for."""

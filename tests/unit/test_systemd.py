@@ -137,7 +137,7 @@ class TestStopUnderSystemd:
         assert change
         assert change.summary == "systemd is about to start condor.service again"
         self.STEP.perform(machine, no_one)
-        assert live.ran[-1] == ("systemctl", "--job-mode=ignore-dependencies", "stop", CONDOR_UNIT)
+        assert live.ran[-1] == ("systemctl", "--no-block", "--job-mode=ignore-dependencies", "stop", CONDOR_UNIT)
 
     @pytest.mark.parametrize("state", ["inactive", "failed", "deactivating"])
     def test_one_that_stays_down_is_left_alone(self, machine: Machine, live: LiveTree, state: str) -> None:
