@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
@@ -31,8 +32,12 @@ class Nspawn:
         self._ready = False
         self._console = directory / "console.log"
         self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._closing = threading.Event()
+        # As long as it is on: a systemd whose reports nobody takes stands still once their queue is full.
+        self._listener = threading.Thread(target=self._hear, daemon=True)
         try:
             self._process = self._spawn(cgroup.entering(argv), self._listen(directory / "notify"))
+            self._listener.start()
             self._wait_until(lambda: bool(self.leader), "the machine starts", _START_TIMEOUT_S, self.said)
         except BaseException:  # also Ctrl-C
             self.close()
@@ -44,6 +49,9 @@ class Nspawn:
 
     def close(self) -> None:
         """Nobody listens to nspawn any more."""
+        self._closing.set()
+        if self._listener.is_alive():
+            self._listener.join()
         self._notifications.close()
 
     @property
@@ -77,7 +85,7 @@ class Nspawn:
     def _listen(self, address: Path) -> Path:
         address.unlink(missing_ok=True)
         self._notifications.bind(str(address))
-        self._notifications.settimeout(0.2)
+        self._notifications.settimeout(0.05)
         return address
 
     def _wait_until(
@@ -85,23 +93,22 @@ class Nspawn:
     ) -> None:
 
         def is_met() -> bool:
-            if not condition():
-                self._hear()  # which takes its time
+            if not condition() and self._process.poll() is not None:
+                raise AssertionError(f"the machine went off while it was awaited: {self.said()}")
             return condition()
 
-        wait_until(is_met, what, timeout, evidence=evidence, interval=0)
+        wait_until(is_met, what, timeout, evidence=evidence, interval=0.01)
 
     def _hear(self) -> None:
-        """Take in the next thing that nspawn says of the machine, or that it says nothing for a moment."""
-        if self._process.poll() is not None:
-            raise AssertionError(f"the machine went off while it was awaited: {self.said()}")
-        try:
-            message = self._notifications.recv(4096).decode()
-        except socket.timeout:
-            return
-        fields = dict(line.split("=", 1) for line in message.splitlines() if "=" in line)
-        self.leader = int(fields.get("X_NSPAWN_LEADER_PID", self.leader))
-        self._ready = self._ready or "READY" in fields
+        """Take in what nspawn says of the machine."""
+        while not self._closing.is_set():
+            try:
+                message = self._notifications.recv(4096).decode()
+            except socket.timeout:
+                continue
+            fields = dict(line.split("=", 1) for line in message.splitlines() if "=" in line)
+            self.leader = int(fields.get("X_NSPAWN_LEADER_PID", self.leader))
+            self._ready = self._ready or "READY" in fields
 
 
 def residue(pattern: str) -> list[Path]:
