@@ -79,15 +79,16 @@ def build_clean_plan(host: Host, keep_condor: bool) -> Plan:
 
 def _purge(facts: Facts) -> List[Step]:
     """What another instance's life left on this disk; its slot is its own, and may be alive."""
-    if not _is_strange(facts):
+    if _stranger(facts) is None:
         return []
     stop = StopDaemons(ladder("fast", facts.settings.stop_timeout_s), name="strange-daemons")
     return [stop, *own_files(facts.host), *condor_files(facts.host)]
 
 
-def _is_strange(facts: Facts) -> bool:
+def _stranger(facts: Facts) -> Optional[str]:
+    """The other instance whose disk this was; None where it was nobody's, or this one's own."""
     found = facts.host.state
-    return found is not None and found.instance_id != facts.instance.instance_id
+    return found.instance_id if found and found.instance_id != facts.instance.instance_id else None
 
 
 def _record(facts: Facts) -> Step:
@@ -110,10 +111,10 @@ def _read_back(facts: Facts, text: str, knobs: Tuple[Knob, ...]) -> List[Step]:
 
 
 def _limits(facts: Facts) -> List[str]:
-    limits = []
-    if facts.host.state and _is_strange(facts):
+    limits, stranger = [], _stranger(facts)
+    if stranger:
         limits.append(
-            f"this disk was instance {facts.host.state.instance_id}'s (its image was made without annex-agent clean): "
+            f"this disk was instance {stranger}'s (its image was made without annex-agent clean): "
             "what that one left is removed first"
         )
     if not facts.host.condor and facts.host.is_live:
