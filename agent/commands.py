@@ -11,7 +11,7 @@ from typing import Any, Iterator, Mapping, Optional, Tuple
 from . import grammar
 from . import status as status_module
 from .apply import apply
-from .errors import AnnexError, DaemonError, UsageError
+from .errors import AnnexError, DaemonError, SecretError, UsageError
 from .gather import IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config
 from .host import read_host
 from .logs import LOG, know
@@ -131,7 +131,9 @@ def _bootstrap(options: Options, goal: Goal) -> int:
 def _dry_run(options: Options, machine: Machine, goal: Goal, environ: Mapping[str, str]) -> int:
     gathered = gather(machine, Wanted(options.config, options.user_data, IMDS_DEADLINE_DRY_S), environ)
     plan = _plan(gathered, goal)
-    return _print_preview(goal.value, show_facts(gathered), plan, machine)
+    _print_preview(goal.value, show_facts(gathered), plan, machine)
+    _require_secrets(gathered)
+    return 0
 
 
 def _print_preview(command: str, facts: str, plan: Plan, machine: Machine) -> int:
@@ -147,6 +149,7 @@ def _real_run(options: Options, machine: Machine, goal: Goal, environ: Mapping[s
     record = status_module.Record(machine.system, goal.value)
     with _closing(record):
         gathered = gather(machine, Wanted(options.config, options.user_data, IMDS_DEADLINE_S), environ)
+        _require_secrets(gathered)
         plan = _plan(gathered, goal)
         know(instance_id=gathered.facts.instance.instance_id)
         record.learned(gathered.facts.instance.instance_id, plan.notes)
@@ -178,6 +181,11 @@ def _shown(options: Options) -> Progress:
 def _plan(gathered: Gathered, goal: Goal) -> Plan:
     plan = build_plan(gathered.facts, goal)
     return Plan(plan.steps, (*gathered.notices, *plan.notes))
+
+
+def _require_secrets(gathered: Gathered) -> None:
+    if gathered.failures:
+        raise SecretError("; ".join(str(failure) for failure in gathered.failures))
 
 
 class _LastWords:

@@ -7,6 +7,7 @@
     +-- MetadataError            4  not on EC2, or its metadata service cannot be used
     |   +-- MetadataUnreachable     nothing answers at its address
     +-- ConfigError              5  settings, user-data or rendered configuration are invalid
+    +-- SecretError              6  a secret could not be had
     +-- DaemonError              7  the daemons did not come up or go down
     +-- FenceError               1  jobs could read the metadata service
     +-- CommandError             1
@@ -50,6 +51,12 @@ class ConfigError(AnnexError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems: Tuple[str, ...] = tuple(problems)
         super().__init__("; ".join(self.problems))
+
+
+class SecretError(AnnexError):
+    """A secret could not be fetched, or cannot be what it should be; no message holds any part of one."""
+
+    exit_code = 6
 
 
 class DaemonError(AnnexError):

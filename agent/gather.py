@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Mapping, NamedTuple, Optional
 
-from .errors import ConfigError, MetadataError, MetadataUnreachable, UsageError
+from .errors import ConfigError, MetadataError, MetadataUnreachable, SecretError, UsageError
 from .fence_steps import fence_is_up
 from .host import read_host
 from .imds import IPV4_ENDPOINT, IPV6_ENDPOINT, Access, Imds, Reading, read_instance
 from .machine import Machine
 from .model import Facts, Settings
+from .secret_sources import obtain
 from .settings import CONFIG_FILE, Source, from_yaml, merge
 from .userdata import parse
 
@@ -31,6 +32,7 @@ class Gathered(NamedTuple):
     metadata: str
     user_data: str
     notices: "tuple[str, ...]" = ()
+    failures: "tuple[SecretError, ...]" = ()  # why secrets that the plan needs could not be had
 
 
 class Wanted(NamedTuple):
@@ -49,13 +51,15 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
         reading = _read_metadata(machine, config, wanted, environ)
         user_data = parse(_read(wanted.user_data) if wanted.user_data else reading.user_data)
         merged = merge([config, user_data.source])
+        obtained = obtain(merged.settings, machine.system)
     version = "IMDSv1 only" if reading.speaks_v1_only else "IMDSv2"
     return Gathered(
-        Facts(reading.instance, merged.settings, host.result()),
+        Facts(reading.instance, merged.settings, host.result(), obtained.secrets),
         merged.origins,
         f"{reading.endpoint}, {version}",
         user_data.kind,
         tuple(_notices(reading)),
+        obtained.failures,
     )
 
 

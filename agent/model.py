@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Mapping, NamedTuple, Optional, Tuple
 
 from .grammar import Address
+from .secret import Reference, Secrets
 
 # The environment variable by which a running master shows which configuration it was started with: it lives and dies
 # with the process, so no crash of ours can leave it wrong.
@@ -52,9 +53,17 @@ class Settings(NamedTuple):
 
     central_manager: Tuple[str, ...] = ()
     annex: Optional[str] = None
+    bundle: Optional[Reference] = None  # condor_annex's config-NAME.tar.gz
+    security_method: Optional[str] = None  # image, idtokens, password or host; None: as the secrets say
+    token: Optional[Reference] = None
+    pool_password: Optional[Reference] = None
+    trust_domain: Optional[str] = None
     hostname: str = "public"  # public, private, keep, or a host name
     advertise: str = "auto"  # auto, public or private
     private_network_name: str = "amazon-ec2-{availability_zone}"
+    ports: Optional[Tuple[int, int]] = None  # the lowest and the highest; None: one shared port
+    aws_proxy: Optional[str] = None  # for AWS's APIs; never for the metadata service
+    aws_timeout_s: int = 120  # for all secrets together, retries included
     metadata_v1: str = "fallback"  # fallback or never
     restrict_to_root: bool = True  # whether the metadata service is fenced off from everybody else
     stop_mode: str = "graceful"
@@ -97,6 +106,7 @@ class Facts(NamedTuple):
     instance: Instance
     settings: Settings
     host: Host
+    secrets: Secrets = Secrets()
 
 
 class Daemon(NamedTuple):

@@ -6,11 +6,13 @@ lays them over one another.  Nothing is applied while any source has a problem.
 
 import string
 from types import MappingProxyType
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import grammar
 from .errors import ConfigError
 from .model import Knob, Settings
+from .secret import Reference, reference
+from .security import contradictions
 
 CONFIG_FILE = "/etc/annex-agent/config.yaml"
 WRAPPER = "annex_agent"
@@ -50,7 +52,7 @@ def merge(sources: Sequence[Source]) -> Merged:
     for source in sources:
         origins.update(dict.fromkeys([*source.fields, *(["condor"] if source.knobs else [])], source.name))
     settings = Settings()._replace(**{**given.fields, "condor": given.knobs})
-    _require_central_manager(settings)
+    _require_consistency(settings)
     return Merged(settings, origins)
 
 
@@ -70,14 +72,18 @@ def combine(name: str, sources: Sequence[Source]) -> Source:
     return Source(name, fields, tuple(knobs.values()), problems)
 
 
-def _require_central_manager(settings: Settings) -> None:
+def _require_consistency(settings: Settings) -> None:
+    problems = [*_no_central_manager(settings), *contradictions(settings)]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _no_central_manager(settings: Settings) -> Iterator[str]:
     named = {knob.name.upper() for knob in settings.condor}
     if not settings.central_manager and not named.intersection(_COLLECTOR_KNOBS):
-        raise ConfigError(
-            [
-                "no central manager is named: launch the instance with its host name as user-data "
-                f"(or COLLECTOR_HOST = NAME), or set central_manager in {CONFIG_FILE}"
-            ]
+        yield (
+            "no central manager is named: launch the instance with its host name as user-data "
+            f"(or COLLECTOR_HOST = NAME), or set central_manager in {CONFIG_FILE}"
         )
 
 
@@ -149,7 +155,9 @@ def _leaves(document: Mapping[Any, Any], problems: List[str], prefix: str = "") 
     """Every key that the schema knows, with its value; what it does not know goes to ``problems``."""
     for name, value in document.items():
         path = f"{prefix}{name if isinstance(name, str) else _shown(name)}"
-        if path in _KEYS_BY_PATH or prefix == "condor.":
+        if path == "annex" and isinstance(value, dict):
+            yield from _leaves(value, problems, "annex.")
+        elif path in _KEYS_BY_PATH or prefix == "condor.":
             yield path, value
         elif path in _SECTIONS:
             if isinstance(value, dict):
@@ -230,6 +238,32 @@ def network_name_fields(template: str) -> Tuple[str, ...]:
     return tuple(name for _, name, _, _ in parts if name is not None)
 
 
+def _ports(value: Any) -> Optional[Tuple[int, int]]:
+    if value == "shared":
+        return None
+    low, dash, high = _text(value).partition("-")
+    if not (dash and low.isascii() and low.isdigit() and high.isascii() and high.isdigit()):
+        raise ValueError(f"must be shared, or a range such as 40000-40050, not {_shown(value)}")
+    if not 1023 < int(low) <= int(high) < 65536:
+        raise ValueError(f"{_shown(value)} is not a range of ports from 1024 to 65535, the lower one first")
+    return int(low), int(high)
+
+
+def _secret(value: Any) -> Reference:
+    if not isinstance(value, str):
+        raise ValueError("must be text that says where the secret is kept")  # noqa: TRY004 - as _text does
+    return reference(value)
+
+
+def _proxy(value: Any) -> str:
+    text = _text(value)
+    scheme, separator, rest = text.partition("://")
+    if scheme not in ("http", "https") or not separator or not rest:
+        raise ValueError("must be the URL of a proxy, http://HOST:PORT")
+    grammar.collector(rest.rstrip("/"))
+    return text
+
+
 def _network_name(value: Any) -> str:
     template = _text(value)
     allowed = ("availability_zone", "region", "vpc_id")
@@ -242,14 +276,23 @@ def _network_name(value: Any) -> str:
 
 KEYS: Tuple[Key, ...] = (
     Key("central_manager", "central_manager", central_managers),
-    Key("annex", "annex", lambda value: grammar.annex_name(_text(value))),
+    Key("annex.name", "annex", lambda value: grammar.annex_name(_text(value))),
+    Key("annex.bundle", "bundle", _secret),
+    Key("security.method", "security_method", _choice("image", "idtokens", "password", "host")),
+    Key("security.token", "token", _secret),
+    Key("security.pool_password", "pool_password", _secret),
+    Key("security.trust_domain", "trust_domain", lambda value: grammar.host_name(_text(value))),
     Key("hostname", "hostname", _host_name_choice),
     Key("network.advertise", "advertise", _choice("auto", "public", "private")),
     Key("network.private_network_name", "private_network_name", _network_name),
+    Key("network.ports", "ports", _ports),
+    Key("aws.proxy", "aws_proxy", _proxy),
+    Key("aws.timeout", "aws_timeout_s", _duration),
     Key("metadata.v1", "metadata_v1", _choice("fallback", "never")),
     Key("metadata.restrict_to_root", "restrict_to_root", _truth),
     Key("stop.mode", "stop_mode", _choice("graceful", "peaceful", "fast")),
     Key("stop.timeout", "stop_timeout_s", _duration),
 )
 _KEYS_BY_PATH: Mapping[str, Key] = {key.path: key for key in KEYS}
+_KEYS_BY_PATH = {**_KEYS_BY_PATH, "annex": _KEYS_BY_PATH["annex.name"]}  # annex: NAME, for short
 _SECTIONS = frozenset({"condor", *(key.path.partition(".")[0] for key in KEYS if "." in key.path)})

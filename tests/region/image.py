@@ -16,7 +16,15 @@ from .command import run
 from .prerequisites import prerequisites
 from .sweep import prefix, sweep
 
-_RUNTIME = ("python3", "python3-requests", "python3-jinja2", "python3-psutil", "python3-tenacity", "python3-yaml")
+_RUNTIME = (
+    "python3",
+    "python3-requests",
+    "python3-jinja2",
+    "python3-psutil",
+    "python3-tenacity",
+    "python3-yaml",
+    "python3-boto3",
+)
 
 # What the packages leave otherwise.  /etc/hosts knows every name there is, and an unknown one is refused at once,
 # as EC2's name servers do.  With "hosts: files dns" and no server to ask, the answer would be "try again later",

@@ -22,13 +22,13 @@ MODULES = {
 LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "__init__ errors grammar journal ladder multipart render emulator.profile emulator.watch"
+        "__init__ errors grammar secret journal ladder multipart render emulator.profile emulator.watch"
         " check check.finding check.outside",
         "logs model processes yaml_document imds.access emulator.content emulator.http check.report",
-        "system settings fence process_tree imds.transport emulator.answers",
-        "forms daemons htcondor state systemd worker_config fence_tools imds.refusals emulator.server",
-        "userdata machine supervisor imds.client emulator",
-        "steps host pool simulation imds.instance",
+        "system security fence process_tree imds.transport emulator.answers",
+        "settings secret_sources daemons htcondor state systemd fence_tools imds.refusals emulator.server",
+        "forms worker_config machine supervisor imds.client emulator",
+        "userdata steps host pool simulation imds.instance",
         "fence_steps imds",
         "gather daemon_steps stop_steps unit_steps leftovers progress",
         "plan status",
@@ -68,7 +68,7 @@ FENCES: Dict[str, Set[str]] = {
 ONLY: Dict[str, Set[str]] = {
     "errors": set(),
     "grammar": set(),
-    "model": {"grammar"},
+    "model": {"grammar", "secret"},
     "render": set(),
     "imds": {"errors", "grammar", "model"},  # and its own modules
     "emulator": {"errors"},  # and its own modules
@@ -80,6 +80,8 @@ PURE = (
     "worker_config",
     "model",
     "grammar",
+    "secret",
+    "security",
     "settings",
     "forms",
     "multipart",

@@ -114,7 +114,7 @@ class TestFacts:
         lines = shown(settings, origins={"central_manager": "user-data", "annex": "/etc/annex-agent/config.yaml"})
         by_path = {line.split()[0]: " ".join(line.split()[1:]) for line in lines.split("\n") if line.endswith(")")}
         assert by_path["central_manager"] == "cm1.example.org, cm2.example.org:9619 (user-data)"
-        assert by_path["annex"] == "mine (/etc/annex-agent/config.yaml)"
+        assert by_path["annex.name"] == "mine (/etc/annex-agent/config.yaml)"
         assert by_path["stop.timeout"].startswith("600 ")
         assert by_path["stop.timeout"].endswith(" (default)")
 
