@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
+from .aws import ROLE, role
 from .command import ENVIRONMENT, run
 from .metadata import association, merge, profile
 from .topology import METADATA_IPV4, METADATA_IPV6, PUBLIC
@@ -47,6 +48,11 @@ class Imds:
     def associate(self, public: Optional[str]) -> None:
         """Another public address, or none."""
         self.update(association(public))
+
+    def attach_role(self, name: Optional[str] = ROLE, **credentials: str) -> None:
+        """Give the worker a role and its credentials (``Code=...`` and the like replace parts), or take it away."""
+        self.update({"meta-data": {"iam": None}})
+        self.update(role(name, credentials))
 
     def reset(self) -> None:
         """The profile as it was at the start."""

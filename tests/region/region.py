@@ -8,6 +8,7 @@ from types import FrameType, TracebackType
 from typing import Optional
 
 from . import agent, ami, image
+from .aws import Aws
 from .booted import BootedMachine
 from .imds import Imds
 from .jobs import Jobs
@@ -36,6 +37,7 @@ class Region:
     pool: Pool
     jobs: Jobs
     imds: Imds
+    aws: Aws
 
     def __init__(self) -> None:
         self._booted: Optional[BootedMachine] = None
@@ -97,6 +99,7 @@ class Region:
         self.associate(PUBLIC)
         self.network.allow([COLLECTOR_PORT])
         self.imds.reset()
+        self.aws.reset()
         self.pool.forget()
 
     def _make(self, stack: ExitStack) -> None:
@@ -109,6 +112,8 @@ class Region:
         self.imds = Imds(self.network.router, directory)
         stack.callback(self.imds.stop)
         self.imds.start()
+        self.aws = Aws(self.network.router, directory)
+        stack.callback(self.aws.stop)
         self._prepare_worker()
 
     def _make_network(self, stack: ExitStack) -> None:

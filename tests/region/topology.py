@@ -6,6 +6,7 @@ from typing import Optional
 METADATA_IPV4 = "169.254.169.254"
 METADATA_IPV6 = "fd00:ec2::254"
 NAT_GATEWAY = "203.0.113.7"  # the source of what a host without a public address sends
+AWS_API = "10.253.191.2"  # an interface endpoint in the VPC
 PUBLIC = "67.202.60.66"  # the worker's, to begin with
 COLLECTOR_PORT = 9618
 
