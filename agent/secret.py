@@ -1,8 +1,30 @@
 """Secrets: where one is kept, and its value, which no message, log or ``repr`` can show by accident."""
 
-from typing import NamedTuple, Optional
+import re
+from typing import Mapping, NamedTuple, Optional, Pattern
 
 SCHEMES = ("file", "s3", "ssm", "secretsmanager", "inline")
+AWS_SCHEMES = ("s3", "ssm", "secretsmanager")
+
+_ARN = r"arn:aws[a-z-]*:{service}:(?P<region>[a-z0-9-]+):\d{{12}}:{kind}"
+_NAME = r"[A-Za-z0-9/_+=.@-]{1,512}"
+_PARAMETER = r"[A-Za-z0-9_./-]{1,1011}(?::[A-Za-z0-9_.-]{1,100})?"  # with a version or a label
+# What may follow each scheme, and how that is said.  Sources: S3 user guide, "Bucket naming rules"; API references of
+# Secrets Manager (GetSecretValue, CreateSecret) and Systems Manager (GetParameter).
+_PLACES: Mapping[str, Pattern[str]] = {
+    "file": re.compile(r"/[^\x00-\x1f\x7f]+"),
+    "s3": re.compile(r"//(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>[^\x00-\x1f\x7f]{1,1024})"),
+    "ssm": re.compile(rf"(?:{_ARN.format(service='ssm', kind='parameter/')})?{_PARAMETER}"),
+    "secretsmanager": re.compile(rf"(?:{_ARN.format(service='secretsmanager', kind='secret:')})?{_NAME}"),
+    "inline": re.compile(r".+", re.DOTALL),
+}
+_FORMS = {
+    "file": "the whole path of a file, file:/PATH",
+    "s3": "a bucket and a key, s3://BUCKET/KEY",
+    "ssm": "the name or the ARN of a parameter, ssm:NAME",
+    "secretsmanager": "the name or the ARN of a secret, secretsmanager:NAME",
+    "inline": "the secret itself",
+}
 
 
 class Reference:
@@ -24,6 +46,23 @@ class Reference:
 
     def __hash__(self) -> int:
         return hash((self.scheme, self._rest))
+
+    @property
+    def is_in_aws(self) -> bool:
+        """Whether an API of AWS has to be asked for it."""
+        return self.scheme in AWS_SCHEMES
+
+    @property
+    def region(self) -> Optional[str]:
+        """The region that an ARN names."""
+        match = _PLACES[self.scheme].fullmatch(self._rest)
+        return match.groupdict().get("region") if match else None
+
+    @property
+    def bucket_and_key(self) -> "tuple[str, str]":
+        """Of ``s3:``."""
+        bucket, _, key = self._rest[2:].partition("/")
+        return bucket, key
 
     def reveal(self) -> str:
         """What follows the scheme: a path, an S3 address (``//BUCKET/KEY``), a name; of ``inline:`` the secret."""
@@ -53,6 +92,20 @@ class Secret:
         return self._value
 
 
+class Credentials:
+    """An IAM role's temporary keys; never shown."""
+
+    __slots__ = ("access_key_id", "are_made_up", "role", "secret_access_key", "token")
+
+    def __init__(self, role: str, keys: "tuple[str, str, str]", are_made_up: bool = False) -> None:
+        self.role = role
+        self.access_key_id, self.secret_access_key, self.token = keys
+        self.are_made_up = are_made_up  # by the embedded metadata service: AWS knows nothing of them
+
+    def __repr__(self) -> str:
+        return f"<credentials of the role {self.role}>"
+
+
 class Secrets(NamedTuple):
     """What was fetched for this machine; None: not asked for, or (in a preview) not to be had."""
 
@@ -67,6 +120,6 @@ def reference(text: str) -> Reference:
     if not colon or scheme not in SCHEMES:
         # The text itself may be the secret: it is not repeated.
         raise ValueError(f"does not say where the secret is kept: write {', '.join(f'{name}:...' for name in SCHEMES)}")
-    if not rest.strip("/"):
-        raise ValueError(f"{scheme}: names nothing")
+    if not _PLACES[scheme].fullmatch(rest):
+        raise ValueError(f"after {scheme}: must stand {_FORMS[scheme]}")
     return Reference(scheme, rest)
