@@ -87,6 +87,7 @@ class Condor(NamedTuple):
     startd_address_file: str = ""
     tuning_script: Optional[str] = None  # for the kernel; None where the image does not want it run
     waste: Tuple[str, ...] = ()  # where its daemons keep what concerns one instance only: logs, spool, job sandboxes
+    trust: Tuple[str, ...] = ()  # the names of the image's own knobs by which pool and worker trust each other
 
 
 class Host(NamedTuple):

@@ -6,7 +6,7 @@ the names of HTCondor's own ``feature:CommonCloudAttributesAWS``.
 
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
-from . import grammar
+from . import grammar, security
 from .errors import ConfigError
 from .model import Facts, Knob
 from .settings import network_name_fields
@@ -26,6 +26,8 @@ def worker_blocks(facts: Facts) -> Tuple[Block, ...]:
     """Every block of the worker's configuration, in order; the owner's own knobs come last."""
     blocks: List[Optional[Block]] = [
         _pool(facts),
+        _trust(facts),
+        _trust_domain(facts),
         _daemons(),
         _public_address(facts),
         _private_network(facts),
@@ -89,6 +91,17 @@ def _pool(facts: Facts) -> Optional[Block]:
         "The pool: its central manager.",
         (Knob("CONDOR_HOST", grammar.collector_host(managers[0])), Knob("COLLECTOR_HOST", ", ".join(managers))),
     )
+
+
+def _trust(facts: Facts) -> Optional[Block]:
+    image = facts.host.condor.trust if facts.host.condor else ()
+    knobs = security.knobs(facts.settings, image)
+    return Block(security.why(facts.settings), knobs) if knobs else None
+
+
+def _trust_domain(facts: Facts) -> Optional[Block]:
+    domain = facts.settings.trust_domain
+    return Block("The pool's own name, which its tokens bear.", (Knob("TRUST_DOMAIN", domain),)) if domain else None
 
 
 def _daemons() -> Block:
