@@ -12,7 +12,7 @@ from . import grammar
 from . import status as status_module
 from .apply import apply
 from .errors import AnnexError, DaemonError, SecretError, UsageError
-from .gather import IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config
+from .gather import ATTENDED, IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config
 from .host import read_host
 from .logs import LOG, know
 from .machine import Machine, local_machine
@@ -129,7 +129,7 @@ def _bootstrap(options: Options, goal: Goal) -> int:
 
 
 def _dry_run(options: Options, machine: Machine, goal: Goal, environ: Mapping[str, str]) -> int:
-    gathered = gather(machine, Wanted(options.config, options.user_data, IMDS_DEADLINE_DRY_S), environ)
+    gathered = gather(machine, Wanted(options.config, options.user_data, IMDS_DEADLINE_DRY_S, ATTENDED), environ)
     plan = _plan(gathered, goal)
     _print_preview(goal.value, show_facts(gathered), plan, machine)
     _require_secrets(gathered)
@@ -227,7 +227,8 @@ def _environment(options: Options) -> Iterator[Mapping[str, str]]:
     from . import simulation  # noqa: PLC0415 - the emulator is not loaded on an instance
 
     with simulation.running(options.profile) as url:
-        yield {"AWS_EC2_METADATA_SERVICE_ENDPOINT": url}
+        apis = {name: value for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL")}
+        yield {**apis, "AWS_EC2_METADATA_SERVICE_ENDPOINT": url}
 
 
 def _require_possible(options: Options, machine: Machine, goal: Goal) -> None:

@@ -6,8 +6,10 @@
     +-- UsageError               2  the command line asks for something impossible
     +-- MetadataError            4  not on EC2, or its metadata service cannot be used
     |   +-- MetadataUnreachable     nothing answers at its address
+    |   +-- MetadataFenced          this user may not read it
     +-- ConfigError              5  settings, user-data or rendered configuration are invalid
     +-- SecretError              6  a secret could not be had
+    |   +-- SecretDenied            the instance's role may not: a policy would let it
     +-- DaemonError              7  the daemons did not come up or go down
     +-- FenceError               1  jobs could read the metadata service
     +-- CommandError             1
@@ -43,6 +45,10 @@ class MetadataUnreachable(MetadataError):  # noqa: N818 - reads as what happened
     """Nothing answers at the metadata service's address."""
 
 
+class MetadataFenced(MetadataError):  # noqa: N818 - reads as what happened
+    """The metadata service is fenced off from everybody but root, and this user is somebody else."""
+
+
 class ConfigError(AnnexError):
     """Settings are invalid; ``problems`` holds every one of them, in the order found."""
 
@@ -57,6 +63,14 @@ class SecretError(AnnexError):
     """A secret could not be fetched, or cannot be what it should be; no message holds any part of one."""
 
     exit_code = 6
+
+
+class SecretDenied(SecretError):  # noqa: N818 - reads as what happened
+    """AWS refuses it to the instance's role; ``own_key``: because of the KMS key that it is encrypted with."""
+
+    def __init__(self, words: str, own_key: bool = False) -> None:
+        super().__init__(words)
+        self.own_key = own_key
 
 
 class DaemonError(AnnexError):

@@ -5,22 +5,25 @@ user-data.  Whatever is wrong in config.yaml and user-data is reported together.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Mapping, NamedTuple, Optional
+from typing import Iterator, Mapping, NamedTuple, Optional
 
-from .errors import ConfigError, MetadataError, MetadataUnreachable, SecretError, UsageError
-from .fence_steps import fence_is_up
+from .aws import Deadline
+from .errors import ConfigError, MetadataError, SecretError, UsageError
 from .host import read_host
-from .imds import IPV4_ENDPOINT, IPV6_ENDPOINT, Access, Imds, Reading, read_instance
+from .iam_policy import Place, references
+from .imds import Imds, Reading, read_instance
 from .machine import Machine
-from .model import Facts, Settings
-from .secret_sources import obtain
-from .settings import CONFIG_FILE, Source, from_yaml, merge
+from .metadata import open_metadata
+from .model import Facts, Instance, Settings
+from .secret_sources import Obtained, await_role, obtain, role_session, wanted_secrets
+from .settings import CONFIG_FILE, KEYS, Merged, Source, from_yaml, merge
+from .system import System
 from .userdata import parse
 
 IMDS_DEADLINE_S = 300.0  # at boot, when the network may be late
 IMDS_DEADLINE_DRY_S = 5.0  # for a person who waits for the answer
-_IMDS_DEADLINE_FENCED_S = 0.5  # for somebody who will not get one
 _FILE_LIMIT = 1024 * 1024
 
 
@@ -35,68 +38,75 @@ class Gathered(NamedTuple):
     failures: "tuple[SecretError, ...]" = ()  # why secrets that the plan needs could not be had
 
 
+class Patience(NamedTuple):
+    """How long AWS is waited for, in seconds."""
+
+    secrets_s: float = float("inf")  # for all of them; aws.timeout may say less
+    propagation_s: float = 15.0  # for a role, or its policies, that AWS has not yet heard of everywhere
+
+
+AT_BOOT = Patience()
+ATTENDED = Patience(secrets_s=20.0, propagation_s=0.0)  # a person waits for the answer
+
+
+class Way(NamedTuple):
+    """How secrets in AWS are got: with credentials from ``imds``, at the APIs that ``environ`` may name."""
+
+    imds: Imds
+    environ: Mapping[str, str]
+    patience: Patience
+
+
 class Wanted(NamedTuple):
     """Where to look, as the command line says."""
 
     config: Optional[Path] = None
     user_data: Optional[Path] = None
     deadline_s: float = IMDS_DEADLINE_S
+    patience: Patience = AT_BOOT
 
 
 def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gathered:
     """Everything that a plan needs, or one error that names all that is wrong."""
     config = read_config(machine, wanted.config)
+    v1 = Settings()._replace(**config.fields).metadata_v1
     with ThreadPoolExecutor(max_workers=1) as beside:
         host = beside.submit(read_host, machine)  # HTCondor's tools run while the metadata service answers
-        reading = _read_metadata(machine, config, wanted, environ)
-        user_data = parse(_read(wanted.user_data) if wanted.user_data else reading.user_data)
-        merged = merge([config, user_data.source])
-        obtained = obtain(merged.settings, machine.system)
+        with _told_with(config), open_metadata(machine, environ, v1, wanted.deadline_s) as imds:
+            reading = read_instance(imds)
+            user_data = parse(_read(wanted.user_data) if wanted.user_data else reading.user_data)
+            merged = merge([config, user_data.source])
+            way = Way(imds, environ, wanted.patience)
+            instance, obtained = fetch(merged.settings, reading.instance, machine.system, way)
     version = "IMDSv1 only" if reading.speaks_v1_only else "IMDSv2"
     return Gathered(
-        Facts(reading.instance, merged.settings, host.result(), obtained.secrets),
+        Facts(instance, merged.settings, host.result(), obtained.secrets),
         merged.origins,
         f"{reading.endpoint}, {version}",
         user_data.kind,
-        tuple(_notices(reading)),
+        (*_notices(reading), *_open_secrets(merged)),
         obtained.failures,
     )
 
 
-def _read_metadata(machine: Machine, config: Source, wanted: Wanted, environ: Mapping[str, str]) -> Reading:
-    settings = Settings()._replace(**config.fields)
+def fetch(settings: Settings, instance: Instance, system: System, way: Way) -> "tuple[Instance, Obtained]":
+    """Each secret that is asked for; and the instance, whose role may have become known meanwhile."""
+    deadline = Deadline(min(settings.aws_timeout_s, way.patience.secrets_s), way.patience.propagation_s)
+    if any(True for _ in references(settings)):
+        instance = await_role(instance, way.imds, deadline)
+    session = role_session(instance, way.imds, settings, deadline, way.environ)
+    return instance, obtain(settings, system, session, Place(account=instance.account_id or "*"))
+
+
+@contextmanager
+def _told_with(config: Source) -> Iterator[None]:
+    """An unusable metadata service does not hide what is wrong in config.yaml: both have to be mended."""
     try:
-        access = Access.from_environment(environ, wanted.deadline_s, settings.metadata_v1)
-        return _read_fenced(access, machine) if _is_fenced_off(machine, access) else _read_at(access)
+        yield
     except MetadataError as err:
-        if config.problems:  # both have to be mended, so both are said
-            problems = [f"{config.name}: {problem}" for problem in config.problems]
-            raise ConfigError([*problems, str(err)]) from err
-        raise
-
-
-def _read_at(access: Access) -> Reading:
-    imds = Imds(access)
-    try:
-        return read_instance(imds)
-    finally:
-        imds.close()
-
-
-def _is_fenced_off(machine: Machine, access: Access) -> bool:
-    system = machine.system
-    fenced = {IPV4_ENDPOINT, IPV6_ENDPOINT}.issuperset(access.endpoints)
-    return fenced and system.is_live and system.uid != 0 and fence_is_up(system)
-
-
-def _read_fenced(access: Access, machine: Machine) -> Reading:
-    try:
-        return _read_at(access._replace(deadline_s=_IMDS_DEADLINE_FENCED_S))
-    except MetadataUnreachable as err:
-        raise MetadataError(
-            f"this user (uid {machine.system.uid}) is fenced off from the instance metadata service, as every job is "
-            "(metadata.restrict_to_root): run sudo annex-agent --dry-run"
-        ) from err
+        if not config.problems:
+            raise
+        raise ConfigError([*(f"{config.name}: {problem}" for problem in config.problems), str(err)]) from err
 
 
 def read_config(machine: Machine, path: Optional[Path]) -> Source:
@@ -136,3 +146,13 @@ def _notices(reading: Reading) -> "list[str]":
     elif reading.tags_left_out:
         notices.append(f"{reading.tags_left_out} of the instance's tags were not read, to spare the metadata service")
     return notices
+
+
+def _open_secrets(merged: Merged) -> "list[str]":
+    paths = {key.field: key.path for key in KEYS}
+    return [
+        f"{paths[field]} is given in the open, by {merged.origins[field]}, to be read by whoever may describe this "
+        "instance or has its image: keep it in Secrets Manager or the Parameter Store, and name it there"
+        for field, place in wanted_secrets(merged.settings).items()
+        if place.scheme == "inline"
+    ]

@@ -32,6 +32,7 @@ class Instance(NamedTuple):
     public_ipv4: Optional[Address] = None  # None: a private subnet, or no address associated
     public_hostname: Optional[str] = None  # None: the VPC hands out no DNS host names
     life_cycle: str = "on-demand"
+    account_id: Optional[str] = None
     iam_role: Optional[str] = None  # the metadata service hands out this role's credentials
     tags: Mapping[str, str] = MappingProxyType({})
 

@@ -22,6 +22,7 @@ def show_facts(gathered: Gathered) -> str:
         ("tags", ", ".join(f"{key}={ascii(value)[1:-1]}" for key, value in sorted(instance.tags.items()))),
         ("metadata", gathered.metadata),
         ("user-data", gathered.user_data),
+        ("secrets", ", ".join(f"{secret.origin} can be had" for secret in gathered.facts.secrets if secret)),
         ("HTCondor", host.condor.version if host.condor else "not installed here"),
     ]
     facts = [f"  {name:<12} {value}" for name, value in rows if value]

@@ -1,11 +1,21 @@
 """Fetch the secrets that the settings name, each from where it is kept."""
 
-from typing import NamedTuple, Optional, Tuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from .errors import AnnexError, SecretError
-from .model import Settings
-from .secret import Reference, Secret, Secrets
+from .aws import Deadline, Session
+from .aws_refusals import Wish
+from .errors import AnnexError, MetadataError, SecretDenied, SecretError
+from .iam_policy import Place, need
+from .imds import Imds, NotYet, read_credentials, read_role
+from .model import Instance, Settings
+from .secret import Credentials, Reference, Secret, Secrets
 from .system import System
+
+# A token or a password is a line or a few; condor_annex's archive holds some small files.
+LIMITS: Mapping[str, int] = {"token": 16 * 1024, "pool_password": 16 * 1024, "bundle": 16 * 1024 * 1024}
+_CHUNK = 64 * 1024
+_ANYWHERE = Place()
 
 
 class Obtained(NamedTuple):
@@ -15,29 +25,168 @@ class Obtained(NamedTuple):
     failures: Tuple[SecretError, ...] = ()
 
 
-def obtain(settings: Settings, system: System) -> Obtained:
-    """Each secret that ``settings`` names; nothing is raised, so that all failures can be told together."""
-    found, failures = {}, []
-    for field in Secrets._fields:
-        place: Optional[Reference] = getattr(settings, field)
-        if place is None:
-            continue
-        try:
-            found[field] = Secret(_value(place, system), str(place))
-        except SecretError as err:
-            failures.append(err)
-    return Obtained(Secrets(**found), tuple(failures))
+def wanted_secrets(settings: Settings) -> Dict[str, Reference]:
+    """The fields of ``Secrets`` that are asked for, and where each is kept."""
+    places: Mapping[str, Optional[Reference]] = {field: getattr(settings, field) for field in Secrets._fields}
+    return {field: place for field, place in places.items() if place is not None}
 
 
-def _value(place: Reference, system: System) -> bytes:
-    if place.scheme == "inline":
-        return place.reveal().encode("utf-8")
-    if place.scheme == "file":
+def obtain(settings: Settings, system: System, session: Optional[Session] = None, place: Place = _ANYWHERE) -> Obtained:
+    """Each secret that ``settings`` names; nothing is raised, so that all failures can be told together.
+
+    ``session`` may be missing where nothing is kept in AWS; ``place`` is only for the messages.
+    """
+    places = wanted_secrets(settings)
+    if not places:
+        return Obtained()
+    # Side by side: what one waits for, another would miss of the common deadline.
+    with ThreadPoolExecutor(len(places)) as beside:
+        tried = {
+            field: beside.submit(_tried, reference, LIMITS[field], system, session, place)
+            for field, reference in places.items()
+        }
+    answers = {field: future.result() for field, future in tried.items()}
+    found = {field: answer for field, answer in answers.items() if isinstance(answer, Secret)}
+    failures = {str(answer): answer for answer in answers.values() if isinstance(answer, SecretError)}
+    return Obtained(Secrets(**found), tuple(failures.values()))
+
+
+def role_session(
+    instance: Instance, imds: Imds, settings: Settings, deadline: Deadline, environ: Mapping[str, str]
+) -> Session:
+    """Asks AWS as this instance's role; neither the metadata service nor AWS is asked before something is wanted."""
+    return Session(
+        lambda wish: _credentials(wish, instance, imds, deadline),
+        instance.region,
+        settings.aws_proxy,
+        deadline,
+        environ,
+    )
+
+
+def await_role(instance: Instance, imds: Imds, deadline: Deadline) -> Instance:
+    """The instance with its role, which the metadata service may know only some seconds after the launch."""
+    deadline.begin()
+    attempt, role = 0, instance.iam_role
+    while role is None and deadline.pauses(attempt, deadline.propagation_s):
+        imds.go_on(max(1.0, deadline.remaining_s))
+        role = read_role(imds)
+        attempt += 1
+    return instance._replace(iam_role=role)
+
+
+def _tried(
+    reference: Reference, limit: int, system: System, session: Optional[Session], place: Place
+) -> Union[Secret, SecretError]:
+    try:
+        if session and reference.is_in_aws:
+            value = _aws_value(reference, limit, session, place)
+        else:
+            value = _value(reference, limit, system)
+        return Secret(_checked(f"the secret {reference}", value, limit), str(reference))
+    except SecretError as err:
+        return err
+
+
+def _checked(words: str, value: bytes, limit: int) -> bytes:
+    if not value.strip():
+        raise SecretError(f"{words} is empty: store the token, the password or the archive there")
+    if len(value) > limit:
+        raise SecretError(
+            f"{words} is larger than {limit // 1024} KiB, which is not a token, a password or condor_annex's archive: "
+            "look at what is stored there"
+        )
+    return value
+
+
+def _value(reference: Reference, limit: int, system: System) -> bytes:
+    if reference.scheme == "inline":
+        return reference.reveal().encode("utf-8")
+    try:
+        file = system.read_file(reference.reveal(), limit + 1)
+    except AnnexError as err:
+        raise SecretError(f"the secret {reference} cannot be read: {err}") from err
+    if file is None:
+        raise SecretError(f"the secret {reference} is not there: put the file into the image, or correct its path")
+    return file.content
+
+
+def _aws_value(reference: Reference, limit: int, session: Session, place: Place) -> bytes:
+    wish = _wish(reference, session, place)
+    if reference.scheme == "s3":
+        bucket, key = reference.bucket_and_key
+        return session.ask(wish, "get_object", lambda answer: _body(answer["Body"], limit), Bucket=bucket, Key=key)
+    if reference.scheme == "ssm":
+        name = reference.reveal()
+        return session.ask(wish, "get_parameter", _parameter_value, Name=name, WithDecryption=True)
+    return session.ask(wish, "get_secret_value", _secret_value, SecretId=reference.reveal())
+
+
+def _wish(reference: Reference, session: Session, place: Place) -> Wish:
+    region = reference.region or session.region
+    if region is None:
+        raise SecretError(
+            f"the secret {reference} cannot be fetched: the metadata service names no region; name the secret by its "
+            "ARN, or set AWS_REGION"
+        )
+    needed = need(reference, place._replace(region=region))
+    return Wish(f"the secret {reference}", needed.action, needed.resource, region)
+
+
+def _body(stream: Any, limit: int) -> bytes:
+    """One byte more than ``limit`` at most: enough to know that it is too much."""
+    parts: List[bytes] = []
+    size = 0
+    try:
+        while size <= limit:
+            part = stream.read(min(_CHUNK, limit + 1 - size))
+            if not part:
+                break
+            parts.append(part)
+            size += len(part)
+    finally:
+        stream.close()
+    return b"".join(parts)
+
+
+def _parameter_value(answer: Mapping[str, Any]) -> bytes:
+    return str(answer["Parameter"]["Value"]).encode("utf-8", "replace")
+
+
+def _secret_value(answer: Mapping[str, Any]) -> bytes:
+    if "SecretString" in answer:
+        return str(answer["SecretString"]).encode("utf-8", "replace")
+    return bytes(answer["SecretBinary"])
+
+
+def _credentials(wish: Wish, instance: Instance, imds: Imds, deadline: Deadline) -> Credentials:
+    if instance.iam_role is None:
+        raise SecretDenied(
+            f"{wish.words} cannot be fetched: this instance has no role; launch it with an instance profile whose role "
+            f"may {wish.action} on {wish.resource} (annex-agent check prints the policy)"
+        )
+    return _read_credentials(wish, instance.iam_role, imds, deadline)
+
+
+def _read_credentials(wish: Wish, role: str, imds: Imds, deadline: Deadline) -> Credentials:
+    # Somebody who waits for the answer is told at once that they are not there.
+    until_s = deadline.seconds if deadline.propagation_s else 0.0
+    attempt = 0
+    while True:
+        imds.go_on(max(1.0, deadline.remaining_s))
         try:
-            file = system.read_file(place.reveal())
-        except AnnexError as err:
-            raise SecretError(f"the secret {place} cannot be read: {err}") from err
-        if file:
-            return file.content
-        raise SecretError(f"the secret {place} is not there: put the file into the image, or correct its path")
-    raise SecretError(f"the secret {place} cannot be fetched: {place.scheme} is not supported yet")
+            return read_credentials(imds, role)
+        except MetadataError as err:
+            raise SecretError(f"{wish.words} cannot be fetched: {err}") from err
+        except NotYet as err:
+            if not deadline.pauses(attempt, until_s):
+                raise SecretError(_without_credentials(wish, role, str(err))) from None
+        attempt += 1
+
+
+def _without_credentials(wish: Wish, role: str, why: str) -> str:
+    return (
+        f"{wish.words} cannot be fetched: the metadata service has no credentials of the role {role} ({why}); just "
+        "after a launch they may come in a moment, otherwise see that the role exists and that its trust policy lets "
+        "ec2.amazonaws.com assume it"
+    )

@@ -56,8 +56,8 @@ class System:
         """Who we are: 0 is root."""
         return os.geteuid()
 
-    def read_file(self, path: str) -> Optional[FileState]:
-        """The file at ``path``, or None where there is none."""
+    def read_file(self, path: str, limit: int = -1) -> Optional[FileState]:
+        """The file at ``path``, or its first ``limit`` bytes; None where there is none."""
         real = self._real(path)
         if not self.is_live and self.root.resolve() not in real.resolve().parents:
             return None  # a link to another machine's file, this one's: not what the tree holds
@@ -67,7 +67,7 @@ class System:
                 info = os.fstat(file.fileno())
                 if not stat.S_ISREG(info.st_mode):
                     raise AnnexError(f"{path} is no regular file: look at what stands there, and remove it")
-                return FileState(file.read(), stat.S_IMODE(info.st_mode), (info.st_uid, info.st_gid))
+                return FileState(file.read(limit), stat.S_IMODE(info.st_mode), (info.st_uid, info.st_gid))
         except FileNotFoundError:
             return None
         except OSError as err:

@@ -62,7 +62,7 @@ def version(text: str) -> Judgement:
 
 
 def python(scene: Scene) -> Iterator[Judgement]:  # noqa: ARG001 - every look is given the scene
-    """The interpreter, each library, and that boto3 is not missed."""
+    """The interpreter, each library, and whether there is boto3."""
     found = ".".join(str(number) for number in sys.version_info[:3])
     if sys.version_info < _PYTHON:
         yield problem(f"Python {found} is too old", "install Python 3.9 or later")
@@ -70,7 +70,11 @@ def python(scene: Scene) -> Iterator[Judgement]:  # noqa: ARG001 - every look is
     troubles = [trouble for trouble in map(_library, LIBRARIES) if trouble]
     yield from troubles
     if not troubles:
-        boto3 = "boto3 is there" if importlib.util.find_spec("boto3") else "boto3 is not there, and not needed"
+        boto3 = (
+            "boto3 is there"
+            if importlib.util.find_spec("boto3")
+            else "boto3 is not there: no secret can be kept in AWS"
+        )
         yield ok(f"Python {found} with every library ({boto3})")
 
 

@@ -4,7 +4,7 @@ import threading
 import time
 from typing import Callable, Dict, Iterator, List, Mapping
 
-from . import configuration, ec2, image, installed, network, trust, worker
+from . import configuration, ec2, image, installed, network, secrets, trust, worker
 from .finding import Finding, Judgement, Unseen, only_root, problem, warning
 from .scene import Scene
 
@@ -20,6 +20,7 @@ LOOKS: Mapping[str, Look] = {
     "clock": ec2.clock,
     "own-name": network.own_name,
     "central-manager": network.central_manager,
+    "secrets": secrets.secrets,
     "trust": trust.trust,
     "firewall": network.firewall,
     "units": image.units,

@@ -2,16 +2,17 @@
 
 import threading
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Generic, Mapping, NamedTuple, Optional, Tuple, TypeVar
+from typing import Callable, Generic, Iterator, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
-from ..errors import AnnexError, ConfigError, MetadataError, MetadataUnreachable, UsageError
-from ..fence_steps import fence_is_up
+from ..errors import AnnexError, ConfigError, MetadataError, MetadataFenced, MetadataUnreachable, UsageError
 from ..forms import UserData
 from ..gather import Wanted, read_config
 from ..htcondor import Setting
-from ..imds import Access, Imds, Reading, read_instance
+from ..imds import Imds, Reading, read_instance
 from ..machine import Machine
+from ..metadata import open_metadata
 from ..model import Settings
 from ..settings import Source, merge
 from ..system import CONFIGURED
@@ -22,7 +23,6 @@ from .outside import Outside
 T = TypeVar("T")
 IMDS_DEADLINE_S = 3.0  # a laptop is no instance, and waits for this
 _PROCESSES = "/proc/self"
-_FENCED_DEADLINE_S = 0.5  # for somebody who will not get an answer
 KNOBS = (
     *("CONDOR_VERSION", "LOCAL_CONFIG_DIR", "LOCAL_CONFIG_DIR_EXCLUDE_REGEXP", "DAEMON_LIST"),
     *("LOG", "SPOOL", "EXECUTE"),
@@ -64,7 +64,7 @@ class Scene:
     ) -> None:
         self.machine = machine
         self.outside = outside or Outside()
-        self._environ = environ
+        self.environ = environ
         self._wanted = wanted
         self.config = Once(lambda: read_config(machine, wanted.config))
         self.metadata = Once(self._metadata)
@@ -130,22 +130,19 @@ class Scene:
         except AnnexError as err:
             raise Unseen("the settings cannot be read", "see settings and metadata") from err
 
-    def _metadata(self) -> Metadata:
-        fenced = not self.outside.is_root and fence_is_up(self.machine.system)
-        try:
-            return self._read_metadata(_FENCED_DEADLINE_S if fenced else self._wanted.deadline_s)
-        except MetadataUnreachable as err:
-            if fenced:
-                raise only_root("the instance metadata service: this user is fenced off, as every job is") from err
-            raise
-
-    def _read_metadata(self, deadline_s: float) -> Metadata:
+    @contextmanager
+    def open_metadata(self) -> Iterator[Imds]:
+        """A client of the metadata service; ``Unseen`` for whoever is fenced off from it."""
         v1 = Settings()._replace(**self._valid_config().fields).metadata_v1
-        imds = Imds(Access.from_environment(self._environ, deadline_s, v1))
         try:
+            with open_metadata(self.machine, self.environ, v1, self._wanted.deadline_s) as imds:
+                yield imds
+        except MetadataFenced as err:
+            raise only_root("the instance metadata service: this user is fenced off, as every job is") from err
+
+    def _metadata(self) -> Metadata:
+        with self.open_metadata() as imds:
             return Metadata(read_instance(imds), imds.date)
-        finally:
-            imds.close()
 
     def _valid_config(self) -> Source:
         """A config.yaml that cannot be read is the business of another look."""

@@ -3,18 +3,62 @@
 import base64
 import json
 import re
+import time
 from typing import List, Mapping, Optional, Union
 
 from .profile import Profile, Tree
 
 _PLACEHOLDER = base64.encodebytes(b"annex-agent's emulator cannot sign: this is a placeholder").decode().strip()
 
+_CREDENTIALS_LIFE_S = 6 * 3600
+
 
 def served(profile: Profile) -> Tree:
     """Everything below a version."""
     identity = {"document": _document(profile.meta_data), "pkcs7": _PLACEHOLDER, "signature": _PLACEHOLDER}
     dynamic = _laid_over({"instance-identity": identity}, profile.dynamic)
-    return {"dynamic": dynamic, "meta-data": profile.meta_data, "user-data": profile.user_data}
+    return {"dynamic": dynamic, "meta-data": _with_credentials(profile.meta_data), "user-data": profile.user_data}
+
+
+def _with_credentials(meta_data: Tree) -> Tree:
+    """Each role's document completed where it says Success, as the service keeps it: never about to expire.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
+    """
+    path = ["iam", "security-credentials"]
+    roles = find(meta_data, path)
+    for role, text in roles.items() if isinstance(roles, Mapping) else ():
+        document = _object(text)
+        if document.get("Code") == "Success":
+            completed = json.dumps({**_made_up_credentials(), **document}, indent=2, separators=(",", " : "))
+            meta_data = with_value(meta_data, [*path, role], completed)
+    return meta_data
+
+
+def _object(text: Union[str, bytes, Tree, None]) -> Mapping[str, object]:
+    try:
+        document = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _made_up_credentials() -> Mapping[str, object]:
+    now = time.time()
+    return {
+        "Code": "Success",
+        "LastUpdated": _timestamp(now),
+        "Type": "AWS-HMAC",
+        "AccessKeyId": "ASIAMADEUPBYEMULATOR",
+        "SecretAccessKey": "made-up-by-the-emulator-of-annex-agent00",
+        "Token": "made up by the emulator of annex-agent",
+        "Expiration": _timestamp(now + _CREDENTIALS_LIFE_S),
+        "Emulated": True,  # EC2 has no such key: so that nobody takes them for what they are not
+    }
+
+
+def _timestamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _laid_over(below: Tree, above: Tree) -> Tree:

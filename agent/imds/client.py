@@ -40,8 +40,7 @@ class Imds:
         self._access = access
         self._sleep = sleep
         self._clock = clock
-        self._deadline = clock() + access.deadline_s
-        self._transport = Transport(access, self._deadline, clock)
+        self._transport = Transport(access, clock() + access.deadline_s, clock)
         self._endpoint: Optional[str] = None  # known once one of the candidates has answered
         self._token: Optional[_Token] = None
         self.speaks_v1_only = False
@@ -50,6 +49,11 @@ class Imds:
     def close(self) -> None:
         """Give the connections back."""
         self._transport.close()
+
+    def go_on(self, deadline_s: float) -> None:
+        """Another deadline, from now, for what is read from here on."""
+        self._access = self._access._replace(deadline_s=deadline_s)
+        self._transport.deadline = self._clock() + deadline_s
 
     @property
     def endpoint(self) -> str:
@@ -134,10 +138,10 @@ class Imds:
         asked_s, spread = _asked_to_wait_s(retry_state), random.uniform(1.0, 1.5)  # noqa: S311 - no secret
         backoff_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(retry_state.attempt_number, 10)) / 1.5
         # A fleet that was told the same time must not come back in the same instant.
-        return float(min((asked_s or backoff_s) * spread, max(0.0, self._deadline - self._clock())))
+        return float(min((asked_s or backoff_s) * spread, max(0.0, self._transport.deadline - self._clock())))
 
     def _is_out_of_time(self, retry_state: tenacity.RetryCallState) -> bool:
-        return self._clock() + _asked_to_wait_s(retry_state) >= self._deadline
+        return self._clock() + _asked_to_wait_s(retry_state) >= self._transport.deadline
 
 
 def _asked_to_wait_s(retry_state: tenacity.RetryCallState) -> float:

@@ -6,6 +6,7 @@ Key names: EC2 user guide, "Instance metadata categories".
 """
 
 import json
+import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, TypeVar
 from urllib.parse import quote
 
@@ -15,7 +16,8 @@ from ..model import Instance
 from .client import Imds
 
 REQUEST_BUDGET = 16  # for a whole boot: a fleet that starts at once must not be throttled
-_META = "latest/meta-data/"
+ROLES = "iam/security-credentials/"
+META = "latest/meta-data/"
 _T = TypeVar("_T")
 
 
@@ -34,7 +36,8 @@ def read_instance(imds: Imds) -> Reading:
     reader = _Reader(imds)
     instance = reader.instance()
     user_data = imds.get("latest/user-data")
-    tags, left_out = reader.tags()
+    # A role's credentials may be wanted later, in one request more.
+    tags, left_out = reader.tags(for_credentials=1 if instance and instance["iam_role"] else 0)
     if reader.problems:
         raise MetadataError(
             f"the metadata service at {imds.endpoint} says what cannot be true, so nothing was taken from it: "
@@ -65,21 +68,22 @@ class _Reader:
             "local_hostname": self._optional("local-hostname", _first_host_name),
             "life_cycle": self._optional("instance-life-cycle", grammar.token) or "on-demand",
             "vpc_id": self._vpc_id(),
+            "account_id": self._account(),
             # Only the list: one level deeper are the credentials.
-            "iam_role": self._optional("iam/security-credentials/", _first_role),
+            "iam_role": self._optional(ROLES, role_in),
         }
         return None if self.problems else fields
 
-    def tags(self) -> "tuple[Dict[str, str], Optional[int]]":
+    def tags(self, for_credentials: int) -> "tuple[Dict[str, str], Optional[int]]":
         """The instance's tags where its metadata options offer them, as many as the budget allows."""
-        if self._imds.requests_made >= REQUEST_BUDGET:
+        if self._imds.requests_made + for_credentials >= REQUEST_BUDGET:
             return {}, None
-        listing = self._text(_META + "tags/instance")
+        listing = self._text(META + "tags/instance")
         keys = [key for key in (listing or "").splitlines() if key]
-        room = max(0, REQUEST_BUDGET - self._imds.requests_made)
+        room = max(0, REQUEST_BUDGET - self._imds.requests_made - for_credentials)
         tags = {}
         for key in keys[:room]:
-            value = self._text(f"{_META}tags/instance/{quote(key, safe='')}")
+            value = self._text(f"{META}tags/instance/{quote(key, safe='')}")
             if value is not None:
                 tags[key] = value
         return tags, max(0, len(keys) - room)
@@ -115,9 +119,14 @@ class _Reader:
             return self._optional(path, parse)
         return self._parsed(f"the identity document's {document_key}", str(value), parse)
 
+    def _account(self) -> Optional[str]:
+        """Only messages and policies need it: a look-alike's own kind of account is as good as none."""
+        value = str(self._document.get("accountId"))
+        return value if re.fullmatch("[0-9]{12}", value) else None
+
     def _optional(self, path: str, parse: Callable[[str], _T]) -> Optional[_T]:
         # An empty value means the same as an absent one: that is how a VPC without DNS host names answers.
-        text = self._text(_META + path)
+        text = self._text(META + path)
         return self._parsed(f"meta-data/{path}", text, parse) if text else None
 
     def _parsed(self, where: str, text: str, parse: Callable[[str], _T]) -> Optional[_T]:
@@ -138,7 +147,8 @@ class _Reader:
             return None
 
 
-def _first_role(text: str) -> str:
+def role_in(text: str) -> str:
+    """The role in the list at ``ROLES``: an instance has at most one."""
     return grammar.role_name(text.partition("\n")[0])
 
 

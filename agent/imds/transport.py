@@ -45,7 +45,7 @@ class Transport:
 
     def __init__(self, access: Access, deadline: float, clock: Callable[[], float]) -> None:
         self._access = access
-        self._deadline = deadline
+        self.deadline = deadline
         self._clock = clock
         # The adapter alone keeps the connection, and knows no proxies, redirects, cookies or .netrc: the service is
         # link-local, and what a proxy answers would be another machine's.
@@ -59,7 +59,7 @@ class Transport:
     def request(self, method: str, url: str, headers: Mapping[str, str], limit: int) -> Reply:
         """One answer of at most ``limit`` bytes; ``TransientError`` where there was none, or none to rely on."""
         self.requests_made += 1
-        remaining = max(0.1, self._deadline - self._clock())
+        remaining = max(0.1, self.deadline - self._clock())
         timeouts = (min(self._access.connect_timeout_s, remaining), min(self._access.read_timeout_s, remaining))
         try:
             prepared = requests.Request(method, url, {"Accept-Encoding": "identity", **headers}).prepare()
@@ -79,7 +79,7 @@ class Transport:
             body += chunk
             if len(body) > limit:
                 break
-            if self._clock() > self._deadline:
+            if self._clock() > self.deadline:
                 raise TransientError(f"{url} did not end in time")
         if len(body) > limit or (size or 0) > limit:
             raise MetadataError(

@@ -95,8 +95,8 @@ class CondorsTree(LiveTree):
     def free_bytes(self, path: str) -> int:
         return self.free
 
-    def read_file(self, path: str) -> Optional[FileState]:
-        file = super().read_file(path)
+    def read_file(self, path: str, limit: int = -1) -> Optional[FileState]:
+        file = super().read_file(path, limit)
         return file._replace(owner=(0, 0)) if file else None
 
 
@@ -588,16 +588,19 @@ class TestSettingsAndMetadata:
         with simulation.running(str(profile)) as url:
             only(ec2.metadata(scene_of(tree, outside, environ={ENDPOINT: url})), PROBLEM, "metadata.v1: never")
 
-    def test_a_user_who_is_fenced_off_is_told_to_be_root(self, tree: CondorsTree, outside: FixedOutside) -> None:
+    def test_a_user_who_is_fenced_off_is_told_to_be_root(
+        self, tree: CondorsTree, outside: FixedOutside, monkeypatch: "pytest.MonkeyPatch"
+    ) -> None:
+        monkeypatch.setattr("annex_agent.metadata.IPV4_ENDPOINT", NOWHERE[ENDPOINT])  # refuses, as the fence does
         tree.holds(FENCE, "nft\n")
-        outside.root = False
+        outside.root, tree.user = False, 1000
         scene = scene_of(tree, outside)
         for each in (ec2.metadata, ec2.settings, image.leftovers):
             (finding,) = look(scene, {"x": each})
             assert finding.verdict == WARNING
             assert "fenced off" in finding.words
             assert "sudo" in finding.remedy
-        outside.root = True
+        outside.root, tree.user = True, 0
         only(ec2.metadata(scene_of(tree, outside)), WARNING, "not an EC2 instance")
 
 

@@ -1,5 +1,6 @@
 """The emulated metadata service, over real sockets on the loopback interface."""
 
+import calendar
 import errno
 import http.client
 import json
@@ -266,7 +267,30 @@ class TestContent:
             names = ask(emulator, path).text.split("\n")
             return {n.rstrip("/"): crawl(path + n) if n.endswith("/") else ask(emulator, path + n).text for n in names}
 
-        assert crawl("/latest/meta-data/") == source.meta_data
+        found = crawl("/latest/meta-data/")
+        for keys in found.get("iam", {}).get("security-credentials", {}).values():
+            assert json.loads(keys)["Code"] == "Success"
+        assert {**found, "iam": None} == {**source.meta_data, "iam": None}
+
+    def test_a_roles_credentials_are_completed_where_they_say_success(self, serve):
+        given = {
+            "own": '{"Code": "Success", "AccessKeyId": "ASIAMINE"}',
+            "failed": '{"Code": "Failed"}',
+            "odd": "no JSON",
+        }
+        emulator = serve({"meta-data": {"iam": {"security-credentials": given}}})
+        own = json.loads(ask(emulator, "/latest/meta-data/iam/security-credentials/own").text)
+        assert own["AccessKeyId"] == "ASIAMINE"
+        assert own["Emulated"] is True
+        assert own["SecretAccessKey"]
+        assert own["Token"]
+        now, hour = time.time(), 3600
+        (updated, expires) = (
+            calendar.timegm(time.strptime(own[key], "%Y-%m-%dT%H:%M:%SZ")) for key in ("LastUpdated", "Expiration")
+        )
+        assert updated <= now < now + hour < expires
+        for role in ("failed", "odd"):
+            assert ask(emulator, f"/latest/meta-data/iam/security-credentials/{role}").text == given[role]
 
 
 class TestConnections:

@@ -260,8 +260,8 @@ class TestWhoIsFencedOff:
         # Port 1 of loopback refuses at once, as the fence does, on any machine and with any network.
         monkeypatch.setattr("annex_agent.imds.access.IPV4_ENDPOINT", "http://127.0.0.1:1")
         monkeypatch.setattr("annex_agent.imds.access.IPV6_ENDPOINT", "http://[::1]:1")
-        monkeypatch.setattr("annex_agent.gather.IPV4_ENDPOINT", "http://127.0.0.1:1")
-        monkeypatch.setattr("annex_agent.gather.IPV6_ENDPOINT", "http://[::1]:1")
+        monkeypatch.setattr("annex_agent.metadata.IPV4_ENDPOINT", "http://127.0.0.1:1")
+        monkeypatch.setattr("annex_agent.metadata.IPV6_ENDPOINT", "http://[::1]:1")
 
     def said(self, machine: Machine, deadline_s: float, **environ: str) -> MetadataError:
         with pytest.raises(MetadataError) as caught:

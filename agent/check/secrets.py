@@ -1,0 +1,61 @@
+"""The look at the secrets that the settings name: whether each can be had, without showing it."""
+
+import json
+from typing import Any, Iterator, Mapping, Optional, Tuple
+
+from ..errors import AnnexError, SecretDenied, SecretError
+from ..gather import ATTENDED, Way, fetch
+from ..iam_policy import least_policy
+from ..model import Settings
+from ..secret_sources import obtain, wanted_secrets
+from .finding import Judgement, Unseen, ok, only_root, problem, warning
+from .scene import Scene
+
+
+def secrets(scene: Scene) -> Iterator[Judgement]:
+    """Fetch each, and where AWS refuses one say which policy would let the instance's role have it."""
+    try:
+        settings = scene.settings()
+    except AnnexError as err:
+        raise Unseen("the settings cannot be read", "see settings and metadata") from err
+    if not wanted_secrets(settings):
+        yield ok("the settings name none")
+        return
+    here = settings if scene.is_instance else _without_aws(settings)
+    if here != settings:
+        left_out = [str(place) for place in wanted_secrets(settings).values() if place.is_in_aws]
+        yield warning(f"not tried, as this is no instance: {', '.join(left_out)}", "check again on one of the image")
+    failures = _failures(scene, here)
+    yield from (_judged(scene, settings, err) for err in failures)
+    names = ", ".join(str(place) for place in wanted_secrets(here).values())
+    if names and not failures:
+        yield ok(f"can be had: {names}")
+
+
+def _without_aws(settings: Settings) -> Settings:
+    places: Mapping[str, Any] = {field: None for field, place in wanted_secrets(settings).items() if place.is_in_aws}
+    return settings._replace(**places)
+
+
+def _failures(scene: Scene, settings: Settings) -> Tuple[SecretError, ...]:
+    if settings == _without_aws(settings):
+        return obtain(settings, scene.machine.system).failures
+    instance = scene.metadata().reading.instance
+    with scene.open_metadata() as imds:
+        way = Way(imds, scene.environ, ATTENDED)
+        return fetch(settings, instance, scene.machine.system, way)[1].failures
+
+
+def _judged(scene: Scene, settings: Settings, err: SecretError) -> Judgement:
+    if isinstance(err.__cause__ and err.__cause__.__cause__, PermissionError) and not scene.outside.is_root:
+        raise only_root(str(err).partition(" cannot be read")[0]) from err
+    words, _, remedy = str(err).rpartition("; ")
+    if isinstance(err, SecretDenied):
+        remedy = f"give the instance's role this policy: {json.dumps(_policy(scene, settings, err.own_key))}"
+    return problem(words, remedy)
+
+
+def _policy(scene: Scene, settings: Settings, own_keys: bool) -> "dict[str, object]":
+    instance = scene.metadata().reading.instance
+    region: Optional[str] = instance.region or scene.environ.get("AWS_REGION")
+    return least_policy(settings, region or "*", instance.account_id or "*", own_keys=own_keys)
