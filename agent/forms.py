@@ -132,7 +132,7 @@ def _cloud_config(kind: str, name: str, text: str) -> UserData:
     except DocumentError as err:
         if not _AT_THE_TOP.search(text):
             return left_to_others(f"{kind} that is no YAML", name)
-        return UserData(kind, Source(name, problems=(f"this is not YAML: {err}",)))
+        return UserData(kind, Source(name, problems=(str(err),)))
     return _inside(kind, name, document)
 
 

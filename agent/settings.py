@@ -91,24 +91,28 @@ def from_yaml(name: str, text: str) -> Source:
     """A document of settings, alone or below a top-level ``annex_agent:``."""
     if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
         return Source(name)  # the usual image: every default stands there as a comment
-    from .yaml_document import DocumentError, load  # noqa: PLC0415 - the parser is slow to load, and seldom needed
+    from .yaml_document import DocumentError, lines, load  # noqa: PLC0415 - the parser is slow to load, and seldom needed
 
     try:
         document = load(text)
     except DocumentError as err:
-        return Source(name, problems=(f"this is not YAML: {err}",))
-    if isinstance(document, dict) and set(document) == {WRAPPER}:
-        document = document[WRAPPER]
-    return from_document(name, document)
+        return Source(name, problems=(str(err),))
+    is_wrapped = isinstance(document, dict) and set(document) == {WRAPPER}
+    given = document[WRAPPER] if is_wrapped else document
+    return from_document(name, given, lambda: lines(text, WRAPPER if is_wrapped else None))
 
 
-def from_document(name: str, document: Any) -> Source:
-    """Settings that a parser has made plain Python values of; None says nothing."""
+def from_document(name: str, document: Any, lines: Callable[[], Mapping[str, int]] = dict) -> Source:
+    """Settings that a parser has made plain Python values of; None says nothing.
+
+    ``lines`` is asked only where there is a problem: the dotted path of each key, and its line from 1.
+    """
     if document is None:
         return Source(name)
     if not isinstance(document, dict):
         return Source(name, problems=("this must be a mapping of settings, such as central_manager: NAME",))
-    return _from_mapping(name, document)
+    given = _from_mapping(name, document)
+    return given._replace(problems=_with_lines(given.problems, lines)) if given.problems else given
 
 
 def from_knobs(name: str, knobs: Sequence[Knob], problems: Sequence[str] = ()) -> Source:
@@ -149,6 +153,16 @@ def _from_mapping(name: str, document: Mapping[Any, Any]) -> Source:
             problems.append(f"{path if path.isprintable() else grammar.quoted(path)}: {err}")
     given = from_knobs(name, knobs, problems)
     return given._replace(fields={**given.fields, **fields})
+
+
+def _with_lines(problems: Sequence[str], lines: Callable[[], Mapping[str, int]]) -> Tuple[str, ...]:
+    places = lines()
+    told = []
+    for problem in problems:
+        path = problem.partition(": ")[0] if not problem.startswith("'") else problem[1:].partition("'")[0]
+        line = places.get(path) or places.get(f"condor.{path}")
+        told.append(f"line {line}: {problem}" if line else problem)
+    return tuple(told)
 
 
 def _leaves(document: Mapping[Any, Any], problems: List[str], prefix: str = "") -> Iterator[Tuple[str, Any]]:

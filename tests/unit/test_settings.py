@@ -110,7 +110,7 @@ def test_every_problem_of_every_source_is_told_at_once() -> None:
         from_knobs("user-data", [Knob("COLLECTOR_HOST", "x y")], ["line 3: no"]),
     )
     for part in (
-        "config.yaml: central_manager",
+        "config.yaml: line 1: central_manager",
         "colour",
         "network.advertise",
         "stop.timeout",
@@ -156,8 +156,8 @@ def test_every_problem_of_every_source_is_told_at_once() -> None:
         ("[1, 2]", "must be a mapping"),
         ("just text", "must be a mapping"),
         ("hostname: keep\nhostname: public", "given twice"),
-        ("? [a, b]\n: c", "not YAML"),
-        ("!!python/object/apply:os.system ['true']", "not YAML"),
+        ("? [a, b]\n: c", "line 1: a key must be one word"),
+        ("!!python/object/apply:os.system ['true']", "line 1: the tag"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, part: str) -> None:

@@ -116,8 +116,8 @@ def test_marked_documents_hold_settings(data: bytes, kind: str) -> None:
         (b"#cloud-config\nannex_agent: cm\n", ["must be a mapping"]),
         (b"#cloud-config\nannex_agent: {annex: a, annex: b}\n", ["'annex' is given twice"]),
         (b"#cloud-config\nannex_agent: {}\nannex_agent: {}\n", ["'annex_agent' is given twice"]),
-        (b"#cloud-config\nannex_agent:\n  a: [\n", ["not YAML: .* line 4"]),
-        (b"#annex-agent\ncentral_manager: cm\nannex: a: b\n", ["not YAML: .* line 3"]),
+        (b"#cloud-config\nannex_agent:\n  a: [\n", ["line 3: this is not YAML"]),
+        (b"#annex-agent\ncentral_manager: cm\nannex: a: b\n", ["line 3: this is not YAML"]),
         (b"#annex-agent\nhostname: 7\nannex: [a]\n", ["hostname: must be text, not '7'", "annex: .* not a list"]),
         (b'{"annex_agent": {"annex": "a",}}', ["not JSON: .* line 1 column"]),
         (b'{"annex_agent": {"annex": "a", "annex": "b"}}', ["'annex' is given twice"]),
@@ -135,7 +135,7 @@ def test_every_mistake_in_a_marked_document_is_told_with_its_place(data: bytes, 
 
 def test_a_number_that_python_will_not_write_out_is_a_problem_and_no_traceback() -> None:
     (problem,) = parse(b"#annex-agent\n? 0x" + b"f" * 6000 + b"\n: 1\n").source.problems
-    assert "is not a setting" in problem
+    assert "more than 64 digits" in problem
 
 
 def test_a_bomb_of_gzip_does_not_go_off() -> None:
@@ -239,7 +239,7 @@ def test_mistakes_in_parts_are_told_with_the_part() -> None:
     ).source.problems
     assert [problem[: len("part 1: line 2")] for problem in problems] == [
         "part 1: line 2",
-        "part 3: 'annex",
+        "part 3: line 1:",
         "part 4: annex:",
     ]
 
@@ -338,7 +338,8 @@ def test_nesting_without_end_is_a_problem_and_no_traceback(depth: int) -> None:
 def test_aliases_cannot_make_a_message_endless() -> None:
     lines = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
     text = "\n".join(["#cloud-config", "a0: &a0 x", *lines, "annex_agent: {annex: *a29, condor: {A: *a29}}"])
-    assert len(parse(text.encode()).source.problems) == 2
+    (problem,) = parse(text.encode()).source.problems
+    assert "more than 5000 keys and values" in problem
 
 
 @given(text=st.text(alphabet=st.sampled_from("aB_=.:, \\\n\r\t#$()\"'{}<>\x00\x85\u2028")))
