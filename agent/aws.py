@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 from urllib.parse import urlsplit
 
-from .aws_refusals import Trouble, Wish, refusal
+from .aws_refusals import NEVER_SENT, Trouble, Wish, refusal
 from .errors import AnnexError, SecretError
 from .secret import Credentials
 
@@ -123,7 +123,8 @@ class Session:
     def _attempt(
         self, wish: Wish, operation: str, take: "Callable[[Any], _T]", parameters: Mapping[str, Any]
     ) -> "Tuple[_T] | Trouble":
-        library = _botocore(wish)
+        exceptions = _botocore(wish).exceptions
+        unanswered = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError, OSError)
         host, is_of_s3 = wish.region, wish.action.startswith("s3:")
         try:
             client = self.client(wish)
@@ -131,12 +132,14 @@ class Session:
             return (take(getattr(client, operation)(**parameters)),)
         except AnnexError:
             raise
-        except library.exceptions.ClientError as err:
+        except exceptions.ClientError as err:
             error, answer = err.response.get("Error", {}), err.response.get("ResponseMetadata", {})
             code, status = str(error.get("Code", "")), int(answer.get("HTTPStatusCode", 400))
             return Trouble(code, status, str(error.get("Message", "")), host, is_of_s3)
-        except (library.exceptions.BotoCoreError, OSError) as err:
+        except unanswered as err:
             return Trouble(type(err).__name__, 0, "", host, is_of_s3)
+        except exceptions.BotoCoreError as err:
+            return Trouble(type(err).__name__, NEVER_SENT, "", host, is_of_s3)
         except Exception as err:  # what no API of AWS answers is not of one kind in botocore
             return Trouble(type(err).__name__, 200, "", host, is_of_s3)
 
@@ -200,6 +203,7 @@ def _quiet_session(library: Any) -> Any:
     """A session that reads none of the caller's files and profiles, and whose log, which holds secrets, is shut."""
     logging.getLogger("botocore").setLevel(logging.CRITICAL + 1)
     session = library.session.Session()
+    store = session.get_component("config_store")
     for variable, value in (("config_file", "/dev/null"), ("credentials_file", "/dev/null"), ("profile", None)):
-        session.set_config_variable(variable, value)
+        store.set_config_variable(variable, value)
     return session

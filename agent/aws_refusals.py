@@ -34,7 +34,7 @@ _SKEWED = {"RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureExc
 _MISSING = {"ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound", "NoSuchKey", "404"}
 _ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
 _KEY = {"DecryptionFailure", "InvalidKeyId"}
-_NEVER_SENT = {"ParamValidationError", "InvalidRegionError", "UnknownEndpointError", "EndpointResolutionError"}
+NEVER_SENT = -1  # in place of a status
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -51,7 +51,7 @@ class Trouble(NamedTuple):
     """What came instead of an answer."""
 
     code: str  # AWS's own; of what never reached AWS, the name of botocore's exception
-    status: int  # of HTTP; 0 where nothing was answered
+    status: int  # of HTTP; 0 where nothing was answered, NEVER_SENT where nothing was asked
     message: str = ""  # only looked at
     host: str = ""
     is_of_s3: bool = False
@@ -59,7 +59,7 @@ class Trouble(NamedTuple):
     @property
     def is_passing(self) -> bool:
         """Worth another try: no answer, throttled, or AWS's own fault."""
-        unanswered = not self.status and self.code != "SSLError" and self.code not in _NEVER_SENT
+        unanswered = not self.status and self.code != "SSLError"
         return unanswered or self.is_throttled or self.status >= 500 or self.code in _PASSING
 
     @property
@@ -122,7 +122,7 @@ _SENTENCES: Tuple[Tuple[Callable[[Trouble], bool], str], ...] = (
         "CA certificates, and what stands in between (AWS_CA_BUNDLE names a site's own)",
     ),
     (
-        lambda it: it.code in _NEVER_SENT,
+        lambda it: it.status == NEVER_SENT,
         "{words} cannot be asked for in {region} ({answer}): correct its name or its region",
     ),
     (

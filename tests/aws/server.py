@@ -36,7 +36,9 @@ class Server:
         self._lock = threading.Lock()
         self._requests: list[str] = []
         self._faults: list[dict[str, Any]] = []
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._signers: list[str] = []
+        self.region = REGION  # where ``call`` asks
         self._policy: Optional[Mapping[str, Any]] = None
         make = import_module("werkzeug.serving").make_server
         handler = type("Quiet", (self._moto.MotoRequestHandler,), {"log": lambda *_: None})
@@ -58,9 +60,11 @@ class Server:
         """Nothing is stored, nothing was asked, nothing fails, and everybody may do everything."""
         import_module("moto.moto_api._internal.models").moto_api_backend.reset()
         self.grant(None)
+        self.region = REGION
         with self._lock:
             self._requests.clear()
             self._faults.clear()
+            self._signers.clear()
 
     def grant(self, policy: Optional[Mapping[str, Any]]) -> None:
         """Let others do only what a policy allows; with None everything.
@@ -75,7 +79,10 @@ class Server:
         return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
 
     def fail(self, target: str, **how: Any) -> None:
-        """The next ``times`` requests whose line contains ``target`` get ``status`` and ``body``, after ``delay``."""
+        """The next ``times`` requests whose line contains ``target`` get ``status`` and ``body``, after ``delay``.
+
+        With ``status=0`` they are only delayed, by so many seconds.
+        """
         if set(how) - set(_FAULT):
             raise ValueError(f"a fault has {', '.join(_FAULT)}")
         with self._lock:
@@ -87,24 +94,31 @@ class Server:
         with self._lock:
             return list(self._requests)
 
+    def signers(self) -> list[str]:
+        """The access keys that the requests came with."""
+        with self._lock:
+            return list(self._signers)
+
     def handle(self, order: Mapping[str, Any]) -> Any:
         """``{"do": NAME, ...}``: reset, grant, call, fail or requests, with their arguments."""
         given = {key: value for key, value in order.items() if key != "do"}
         if order["do"] == "requests":
             return self.requests
-        return {"reset": self.reset, "grant": self.grant, "call": self.call, "fail": self.fail}[order["do"]](**given)
+        known: dict[str, Callable[..., Any]]
+        known = {"reset": self.reset, "grant": self.grant, "call": self.call, "fail": self.fail}
+        return known[order["do"]](**given)
 
     def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            self._clients[service] = import_module("boto3").client(
+        if (service, self.region) not in self._clients:
+            self._clients[service, self.region] = import_module("boto3").client(
                 service,
-                region_name=REGION,
+                region_name=self.region,
                 endpoint_url=self.url,
                 aws_access_key_id="owner",
                 aws_secret_access_key="owner",
                 config=import_module("botocore.config").Config(proxies={}, user_agent_extra="the-owner"),
             )
-        return self._clients[service]
+        return self._clients[service, self.region]
 
     def _answer(self, environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
         if "the-owner" in environ.get("HTTP_USER_AGENT", ""):
@@ -112,10 +126,12 @@ class Server:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         line = _line(environ, body)
+        with self._lock:
+            self._signers.append(_credential(environ)[0])
         fault = self._next_fault(line) or self._refusal(environ, line, body)
-        if fault is None:
+        time.sleep(fault["delay"] if fault else 0.0)
+        if not fault or not fault["status"]:
             return self._application(environ, self._noting(line, start))
-        time.sleep(fault["delay"])
         headers = {"Content-Type": "application/x-amz-json-1.1", **fault["headers"]}
         self._noting(line, start)(f"{fault['status']} Fault", list(headers.items()))
         return [fault["body"].encode()]
@@ -137,17 +153,17 @@ class Server:
     def _wanted(self, environ: Mapping[str, Any], line: str, body: bytes) -> "tuple[str, str]":
         """The action and the resource's ARN, as IAM names them."""
         service, _, operation = line.partition(".")
-        region = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split("/")[2:3] or [REGION]
+        region = _credential(environ)[2]
         if service == "ssm":
             name = json.loads(body).get("Name", "").lstrip("/")
-            return f"ssm:{operation}", f"arn:aws:ssm:{region[0]}:{ACCOUNT}:parameter/{name}"
+            return f"ssm:{operation}", f"arn:aws:ssm:{region}:{ACCOUNT}:parameter/{name}"
         if service == "secretsmanager":
             name = json.loads(body).get("SecretId", "")
             known = [found["ARN"] for found in self.call("secretsmanager", "list_secrets")["SecretList"]]
             arns = [arn for arn in known if arn == name or arn.rpartition(":")[2][:-7] == name]
             return f"secretsmanager:{operation}", arns[
                 0
-            ] if arns else f"arn:aws:{service}:{region[0]}:{ACCOUNT}:secret:{name}"
+            ] if arns else f"arn:aws:{service}:{region}:{ACCOUNT}:secret:{name}"
         if " /" in line:
             return "s3:GetObject", f"arn:aws:s3:::{environ['PATH_INFO'].lstrip('/')}"
         return f"iam:{line}", "*"
@@ -176,6 +192,12 @@ def _line(environ: Mapping[str, Any], body: bytes) -> str:
         return f"{'ssm' if target.startswith('AmazonSSM') else target.partition('.')[0]}.{target.rpartition('.')[2]}"
     action = urllib.parse.parse_qs(body.decode("latin-1")).get("Action")
     return action[0] if action else f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
+
+
+def _credential(environ: Mapping[str, Any]) -> list[str]:
+    """Access key, date, region and service, as the signature names them."""
+    words = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition(",")[0].split("/")
+    return words if len(words) > 3 else ["", "", REGION, ""]
 
 
 def _as_json(value: Any) -> Any:

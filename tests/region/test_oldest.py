@@ -3,12 +3,14 @@
 Python 3.9 with the versions of Enterprise Linux 9 and Amazon Linux 2023; nothing comes from PyPI.
 """
 
+import json
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
+from ..aws.server import Server
 from .image import BULLSEYE, tree
 from .prerequisites import PrerequisiteError, prerequisites
 from .throwaway import run_in
@@ -40,6 +42,18 @@ exec $as_nobody python3 -m pytest -p no:cacheprovider \\
 """
 
 
+FETCH = """
+set -eu
+mkdir /tmp/path
+cp -R /mnt/agent /tmp/path/annex_agent
+cp -R /mnt/templates /tmp/path/annex_agent/templates
+export PYTHONPATH=/tmp/path AWS_ENDPOINT_URL="$1" AWS_REGION=us-west-2
+printf '#annex-agent\\n%s' "$2" >/tmp/user-data
+python3 -m annex_agent --dry-run --simulate --profile spot --user-data /tmp/user-data | grep ^..secrets
+python3 -c 'import boto3; print("boto3", boto3.__version__)'
+"""
+
+
 @pytest.fixture
 def bullseye() -> Path:
     try:
@@ -63,3 +77,23 @@ def test_the_unit_tests_pass_with_the_oldest_libraries(bullseye: Path, tmp_path:
     done = run_in(bullseye, ["/bin/sh", "-c", INSIDE], {checkout: "/mnt/checkout"}, timeout=1200)
     print(done.stdout[-20000:], done.stderr[-4000:])  # pytest shows it if this fails, and with -rP
     assert done.returncode == 0, "it does not work with the oldest libraries: see what was said inside, below"
+
+
+def test_the_oldest_boto3_fetches_secrets_of_each_kind(bullseye: Path) -> None:
+    pytest.importorskip("moto", reason="pip install 'annex-agent[test]' brings moto, a server of AWS's API")
+    places = {"token": "secretsmanager:annex/token", "pool_password": "ssm:/annex/password"}
+    document = {"central_manager": "cm.example.org", "annex": {"bundle": "s3://bucket/key"}, "security": places}
+    with Server() as aws:
+        aws.region = "us-west-2"
+        aws.call("secretsmanager", "create_secret", Name="annex/token", SecretString="hush")
+        aws.call("ssm", "put_parameter", Name="/annex/password", Value="hush", Type="SecureString")
+        aws.call("s3", "create_bucket", Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": aws.region})
+        aws.call("s3", "put_object", Bucket="bucket", Key="key", Body=b"hush")
+        binds = {ROOT / "agent": "/mnt/agent", ROOT / "templates": "/mnt/templates"}
+        argv = ["/bin/sh", "-c", FETCH, "sh", aws.url, json.dumps(document)]
+        done = run_in(bullseye, argv, binds, timeout=120, network=True)
+        asked = sorted(aws.requests)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [f"{place} can be had" in done.stdout for place in (*places.values(), "s3://bucket/key")] == [True] * 3
+    assert "boto3 1.13." in done.stdout
+    assert asked == ["GET /bucket/key 200", "secretsmanager.GetSecretValue 200", "ssm.GetParameter 200"]

@@ -11,9 +11,15 @@ from .nspawn import residue
 
 
 def run_in(
-    tree: Path, argv: Sequence[str], binds: Mapping[Path, str], *, timeout: float, boot: bool = False
+    tree: Path,
+    argv: Sequence[str],
+    binds: Mapping[Path, str],
+    *,
+    timeout: float,
+    boot: bool = False,
+    network: bool = False,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run ``argv`` as root in ``tree``, without a network, to its end; its output is not checked.
+    """Run ``argv`` as root in ``tree``, without a network or in the host's, to its end; its output is not checked.
 
     ``binds`` are paths of the host and where they are, read-only, inside.  With ``boot`` the tree's init system runs
     and ``argv`` are its arguments.
@@ -24,7 +30,8 @@ def run_in(
         return run(
             [
                 *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--machine={machine}"),
-                *(f"--directory={tree}", "--read-only", "--volatile=overlay", "--private-network"),
+                *(f"--directory={tree}", "--read-only", "--volatile=overlay"),
+                *(() if network else ("--private-network",)),
                 *(f"--bind-ro={outside}:{inside}" for outside, inside in binds.items()),
                 *(*how, "--", *argv),
             ],
