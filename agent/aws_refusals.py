@@ -123,7 +123,7 @@ _SENTENCES: Tuple[Tuple[Callable[[Trouble], bool], str], ...] = (
     ),
     (
         lambda it: it.status == NEVER_SENT,
-        "{words} cannot be asked for in {region} ({answer}): correct its name or its region",
+        "{words} cannot be asked for in {region} ({answer}); correct its name or its region",
     ),
     (
         lambda it: it.code == "ProxyConnectionError",
@@ -169,23 +169,23 @@ _SENTENCES: Tuple[Tuple[Callable[[Trouble], bool], str], ...] = (
     ),
     (
         lambda it: it.code == "InvalidRequestException" and "delet" in it.message,
-        "{words} is scheduled for deletion: name another one, or take it back with aws secretsmanager restore-secret",
+        "{words} is scheduled for deletion; name another one, or take it back with aws secretsmanager restore-secret",
     ),
     (
         lambda it: it.code == "ResourceNotFoundException" and "staging label" in it.message,
-        "{words} has no value yet: store one with aws secretsmanager put-secret-value",
+        "{words} has no value yet; store one with aws secretsmanager put-secret-value",
     ),
     (
         lambda it: it.code == "NoSuchBucket",
-        "{words} does not exist, nor does its bucket: correct the bucket's name",
+        "{words} does not exist, nor does its bucket; correct the bucket's name",
     ),
     (
         lambda it: it.code in _MISSING and it.is_of_s3,
-        "{words} does not exist: put the object there, or correct its key",
+        "{words} does not exist; put the object there, or correct its key",
     ),
     (
         lambda it: it.code in _MISSING,
-        "{words} does not exist in {region}: make it, or correct its name; an ARN names another region or account",
+        "{words} does not exist in {region}; make it, or correct its name (an ARN names another region or account)",
     ),
     (
         lambda it: it.code in _ELSEWHERE,

@@ -90,10 +90,10 @@ def _tried(
 
 def _checked(words: str, value: bytes, limit: int) -> bytes:
     if not value.strip():
-        raise SecretError(f"{words} is empty: store the token, the password or the archive there")
+        raise SecretError(f"{words} is empty; store the token, the password or the archive there")
     if len(value) > limit:
         raise SecretError(
-            f"{words} is larger than {limit // 1024} KiB, which is not a token, a password or condor_annex's archive: "
+            f"{words} is larger than {limit // 1024} KiB, which is not a token, a password or condor_annex's archive; "
             "look at what is stored there"
         )
     return value
@@ -107,7 +107,7 @@ def _value(reference: Reference, limit: int, system: System) -> bytes:
     except AnnexError as err:
         raise SecretError(f"the secret {reference} cannot be read: {err}") from err
     if file is None:
-        raise SecretError(f"the secret {reference} is not there: put the file into the image, or correct its path")
+        raise SecretError(f"the secret {reference} is not there; put the file into the image, or correct its path")
     return file.content
 
 

@@ -11,6 +11,8 @@ from ..secret_sources import obtain, wanted_secrets
 from .finding import Judgement, Unseen, ok, only_root, problem, warning
 from .scene import Scene
 
+_MEND = "a start ends like this, too: mend it first"
+
 
 def secrets(scene: Scene) -> Iterator[Judgement]:
     """Fetch each, and where AWS refuses one say which policy would let the instance's role have it."""
@@ -25,11 +27,21 @@ def secrets(scene: Scene) -> Iterator[Judgement]:
     if here != settings:
         left_out = [str(place) for place in wanted_secrets(settings).values() if place.is_in_aws]
         yield warning(f"not tried, as this is no instance: {', '.join(left_out)}", "check again on one of the image")
+    yield from _open_files(scene, settings)
     failures = _failures(scene, here)
     yield from (_judged(scene, settings, err) for err in failures)
     names = ", ".join(str(place) for place in wanted_secrets(here).values())
     if names and not failures:
         yield ok(f"can be had: {names}")
+
+
+def _open_files(scene: Scene, settings: Settings) -> Iterator[Judgement]:
+    """Jobs could take the secret from there, and be workers of the pool."""
+    paths = [place.reveal() for place in wanted_secrets(settings).values() if place.scheme == "file"]
+    for path in paths:
+        mode = scene.machine.system.mode(path) or 0
+        if mode & 0o077:
+            yield warning(f"others than root can use {path} (mode {mode:04o})", f"chown root {path}; chmod 600 {path}")
 
 
 def _without_aws(settings: Settings) -> Settings:
@@ -49,10 +61,10 @@ def _failures(scene: Scene, settings: Settings) -> Tuple[SecretError, ...]:
 def _judged(scene: Scene, settings: Settings, err: SecretError) -> Judgement:
     if isinstance(err.__cause__ and err.__cause__.__cause__, PermissionError) and not scene.outside.is_root:
         raise only_root(str(err).partition(" cannot be read")[0]) from err
-    words, _, remedy = str(err).rpartition("; ")
+    words, _, remedy = str(err).partition("; ")
     if isinstance(err, SecretDenied):
         remedy = f"give the instance's role this policy: {json.dumps(_policy(scene, settings, err.own_key))}"
-    return problem(words, remedy)
+    return problem(words, remedy or _MEND)
 
 
 def _policy(scene: Scene, settings: Settings, own_keys: bool) -> "dict[str, object]":

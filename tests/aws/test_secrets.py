@@ -10,13 +10,17 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
 
+from annex_agent.check.finding import OK, PROBLEM, Judgement
+from annex_agent.check.scene import Scene
+from annex_agent.check.secrets import secrets
 from annex_agent.cli import main
 from annex_agent.emulator import Emulator
 from annex_agent.emulator.profile import bundled
 from annex_agent.errors import SecretDenied, SecretError
-from annex_agent.gather import Patience, Way, fetch
+from annex_agent.gather import Patience, Wanted, Way, fetch
 from annex_agent.iam_policy import least_policy
 from annex_agent.imds import Access, Imds, read_instance
+from annex_agent.machine import local_machine
 from annex_agent.model import Instance, Settings
 from annex_agent.secret import Secrets, reference
 from annex_agent.secret_sources import Obtained
@@ -198,10 +202,10 @@ class TestWhatIsRefused:
             (
                 SECRET,
                 json_error("InvalidRequestException", "because it was marked for deletion."),
-                "is scheduled for deletion: .*restore-secret",
+                "is scheduled for deletion; .*restore-secret",
             ),
-            (PARAMETER, json_error("ParameterNotFound"), "does not exist in us-west-2: make it"),
-            (OBJECT, s3_error("NoSuchKey", 404), "does not exist: put the object there"),
+            (PARAMETER, json_error("ParameterNotFound"), "does not exist in us-west-2; make it"),
+            (OBJECT, s3_error("NoSuchKey", 404), "does not exist; put the object there"),
             (OBJECT, s3_error("NoSuchBucket", 404), "correct the bucket's name"),
             (SECRET, json_error("DecryptionFailure"), "KMS key is disabled"),
             (OBJECT, s3_error("KMS.DisabledException", 400), "KMS key is disabled"),
@@ -300,7 +304,7 @@ class TestWhatIsRefused:
         assert "is larger than 16 KiB" in str(worker.refusal("file:/sparse"))
 
     def test_a_file_that_is_not_there_or_none(self, worker: Worker) -> None:
-        assert "is not there: put the file into the image" in str(worker.refusal("file:/token"))
+        assert "is not there; put the file into the image" in str(worker.refusal("file:/token"))
         (worker.system.root / "directory").mkdir()
         assert "cannot be read" in str(worker.refusal("file:/directory"))
 
@@ -527,6 +531,31 @@ class TestTheCommands:
         written = [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
         assert [path for path in written if "run/annex-agent" not in str(path)] == []
         assert f"the secret {place}" in capfd.readouterr().err
+
+    def test_check_prints_the_policy_that_is_missing_and_with_it_finds_all_well(
+        self, aws: Server, imds: Emulator, tmp_path: Path
+    ) -> None:
+        put(aws)
+        document = {"central_manager": "cm.example.org", "security": {"token": SECRET, "pool_password": PARAMETER}}
+        imds.set("user-data", f"#annex-agent\n{json.dumps(document)}")
+        environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url, "AWS_ENDPOINT_URL": aws.url}
+
+        def found() -> List[Judgement]:
+            return list(secrets(Scene(local_machine(System(tmp_path)), environ, Wanted(deadline_s=10.0))))
+
+        aws.grant({"Statement": []})
+        for judgement in found():
+            assert judgement.verdict == PROBLEM
+            assert "is refused to the role annex-worker" in judgement.words
+            policy = json.loads(judgement.remedy[judgement.remedy.index("{") :])
+            assert "kms" not in judgement.remedy
+        assert len(policy["Statement"]) == 2
+        aws.grant(policy)
+        (judgement,) = found()
+        assert (judgement.verdict, judgement.words) == (OK, f"can be had: {SECRET}, {PARAMETER}")
+        aws.fail("GetSecretValue", **json_error("AccessDeniedException", "Access to KMS is not allowed"))
+        (judgement,) = found()
+        assert '"kms:Decrypt"' in judgement.remedy
 
     def test_what_is_given_in_the_open_is_warned_about(self, run: Any, capfd: "pytest.CaptureFixture[str]") -> None:
         assert run("--dry-run", token=f"inline:{TOKEN}") == 0

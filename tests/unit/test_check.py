@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import pytest
 
 from annex_agent import cli, commands, simulation
-from annex_agent.check import configuration, ec2, image, installed, network, trust, worker
+from annex_agent.check import configuration, ec2, image, installed, network, secrets, trust, worker
 from annex_agent.check.finding import OK, PROBLEM, WARNING, Finding, Judgement, Unseen, ok, overall, problem, warning
 from annex_agent.check.looks import LOOKS, Look, look
 from annex_agent.check.outside import Lookup, Outside
@@ -602,6 +602,68 @@ class TestSettingsAndMetadata:
             assert "sudo" in finding.remedy
         outside.root, tree.user = True, 0
         only(ec2.metadata(scene_of(tree, outside)), WARNING, "not an EC2 instance")
+
+
+class TestSecrets:
+    """Those in AWS are tried in tests/aws, where there is one."""
+
+    def test_none_is_fine(self, scene: Scene) -> None:
+        only(secrets.secrets(scene), OK, "name none")
+
+    def test_a_file_and_what_is_given_in_the_open(self, tree: CondorsTree, scene: Scene) -> None:
+        tree.holds("/etc/token", "hush", 0o600)
+        tree.holds(SETTINGS_FILE, "security: {token: 'file:/etc/token', pool_password: 'inline:hush'}\n")
+        said = only(secrets.secrets(scene), OK, "can be had: file:/etc/token, inline:***").words
+        assert "hush" not in said
+
+    def test_a_file_that_is_missing_or_open_to_others(self, tree: CondorsTree, scene: Scene) -> None:
+        tree.holds("/etc/token", "hush", 0o644)
+        tree.holds(SETTINGS_FILE, "security: {token: 'file:/etc/token', pool_password: 'file:/etc/password'}\n")
+        is_open, missing = secrets.secrets(scene)
+        assert (is_open.verdict, missing.verdict) == (WARNING, PROBLEM)
+        assert "others than root can use /etc/token (mode 0644)" in is_open.words
+        assert "the secret file:/etc/password is not there" in missing.words
+
+    def test_a_file_that_only_root_can_read_is_no_problem_to_others(
+        self, tree: CondorsTree, scene: Scene, outside: FixedOutside, monkeypatch: "pytest.MonkeyPatch"
+    ) -> None:
+        def denied(path: str, limit: int = -1) -> None:
+            raise AnnexError(f"{path} cannot be read") from PermissionError(13, "Permission denied", path)
+
+        tree.holds("/etc/token", "hush", 0o600)
+        tree.holds(SETTINGS_FILE, "security: {token: 'file:/etc/token'}\n")
+        assert scene.settings().token is not None  # read before nothing can be any more
+        monkeypatch.setattr(tree, "read_file", denied)
+        outside.root = False
+        (finding,) = look(scene, {"x": secrets.secrets})
+        assert (finding.verdict, finding.words) == (
+            WARNING,
+            "not checked: only root can see the secret file:/etc/token",
+        )
+        outside.root = True
+        only(secrets.secrets(scene), PROBLEM, "cannot be read")
+
+    def test_where_there_is_no_instance_aws_is_not_asked(self, tree: CondorsTree, scene: Scene) -> None:
+        tree.holds("/etc/token", "hush", 0o600)
+        tree.holds(SETTINGS_FILE, "security: {token: 'ssm:/annex/token', pool_password: 'file:/etc/token'}\n")
+        not_tried, had = secrets.secrets(scene)
+        assert (not_tried.verdict, had.verdict) == (WARNING, OK)
+        assert "not tried, as this is no instance: ssm:/annex/token" in not_tried.words
+        assert had.words == "can be had: file:/etc/token"
+
+    def test_an_instance_without_a_role_is_told_the_policy_that_one_needs(
+        self, tree: CondorsTree, outside: FixedOutside, imds: Dict[str, str]
+    ) -> None:
+        tree.holds(SETTINGS_FILE, "security: {token: 'secretsmanager:annex/token'}\n")
+        found = only(secrets.secrets(scene_of(tree, outside, environ=imds)), PROBLEM, "this instance has no role")
+        policy = json.loads(found.remedy[found.remedy.index("{") :])
+        (statement,) = policy["Statement"]
+        assert statement["Resource"] == "arn:aws:secretsmanager:us-east-1:123456789012:secret:annex/token-??????"
+
+    def test_settings_that_cannot_be_read_are_another_looks_business(self, tree: CondorsTree, scene: Scene) -> None:
+        tree.holds(SETTINGS_FILE, "security: {token: 'hush'}\n")
+        with pytest.raises(Unseen, match="the settings cannot be read"):
+            list(secrets.secrets(scene))
 
 
 class TestClock:
