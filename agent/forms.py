@@ -1,178 +1,187 @@
 """The forms that a document of user-data can have: recognised by how it begins, then read.
 
-Host names and lines ``KEY = VALUE`` bear no mark.  Marked are ``#cloud-config`` with a top-level ``annex_agent:``,
-``#annex-agent`` above the settings alone, and a JSON object with ``annex_agent``.  What other readers of user-data
-begin with says nothing about us.
+Marked as ours are ``#cloud-config`` with a top-level ``annex_agent:``, ``#annex-agent`` above the settings alone, and a
+JSON object with ``annex_agent``.  What other readers of user-data begin with says nothing about us.  Without any mark a
+document is host names or lines ``KEY = VALUE`` (``unmarked``).
 """
 
 import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import grammar
-from .model import Knob
-from .settings import WRAPPER, Source, central_managers, from_document, from_knobs, from_yaml
+from .budget import TOO_LONG
+from .document import Text, UserData, left_to_others, wrong
+from .settings import WRAPPER, Source, from_document
+from .unmarked import begins_with_key, read_unmarked
 
 _AT_THE_TOP = re.compile(rf"^[\"']?{WRAPPER}[\"']?\s*:", re.MULTILINE)
-_YAML_KEY = re.compile(r"---\s*$|[\"']?\w+[\"']?\s*:(?:\s|$)")
+_LAUNCH_INDEX = re.compile(r"^[\"']?launch-index[\"']?\s*:", re.MULTILINE)
+FOR_ONE_INSTANCE = (
+    "it has a launch-index, which annex-agent does not read: leave it out, or launch that instance by itself"
+)
 
 
-class UserData(NamedTuple):
-    """What a document is, in words, and the settings it holds."""
-
-    kind: str
-    source: Source
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it says anything to annex-agent, right or wrong."""
-        return bool(self.source.fields or self.source.knobs or self.source.problems)
-
-
-def read(name: str, text: str) -> UserData:
+def read(document: Text) -> UserData:
     """A document by itself; what is wrong stands in ``source.problems``, each with its line or path."""
-    form = _form(text)
-    return form.read(form.kind, name, text) if form else _lines(name, text)
+    form = _form(document.text)
+    return form.read(form.kind, document) if form else read_unmarked(document)
 
 
-def read_plain(name: str, text: str) -> UserData:
+def read_plain(document: Text) -> UserData:
     """A part that says no more than that it is text: read where it is ours, and left alone where it is prose."""
-    document = read(name, text)
-    if document.source.problems and not document.source.knobs and not _form(text):
-        return left_to_others("text", name)
-    return document
+    found = read(document)
+    if found.source.problems and not found.source.knobs and not is_marked(document.text):
+        return left_to_others("text", document)
+    return found
 
 
-def read_ours(name: str, text: str) -> UserData:
+def read_ours(document: Text) -> UserData:
     """A part that is addressed to annex-agent: it needs no mark."""
-    if text.lstrip().startswith("{"):
-        return _json("JSON", name, text, is_addressed=True)
-    lines = _meaningful(text)
-    if text.lstrip().lower().startswith("#annex-agent") or (lines and _YAML_KEY.match(lines[0].strip())):
-        return _settings("settings", name, text)
-    return _lines(name, text)
+    text = document.text.lstrip()
+    if text.startswith("{"):
+        return _priced(document, "JSON", lambda: _read_json("JSON", document, is_addressed=True))
+    if text.lower().startswith("#annex-agent") or begins_with_key(text):
+        return _settings("settings", document)
+    return read_unmarked(document)
 
 
-def read_cloud_config(name: str, text: str) -> UserData:
+def read_cloud_config(document: Text) -> UserData:
     """Cloud-config: ours is the key ``annex_agent`` at its top, cloud-init's is the rest."""
-    return _cloud_config("cloud-config", name, text)
+    return _cloud_config("cloud-config", document)
 
 
-def read_unsupported(kind: str, name: str, text: str) -> UserData:
+def read_script(document: Text) -> UserData:
+    """A part that is called a script: cloud-init, too, looks whether it is one."""
+    return read(document) if is_marked(document.text) else left_to_others("a script", document)
+
+
+def read_unsupported(kind: str, document: Text) -> UserData:
     """A form of cloud-init's that could hold our settings, and is not read: that must not pass in silence."""
-    if WRAPPER not in text and "x-annex-agent" not in text:
-        return left_to_others(kind, name)
+    if WRAPPER not in document.text and "x-annex-agent" not in document.text:
+        return left_to_others(kind, document)
     problem = (
         f"it is {kind} with settings for annex-agent, which are not read there; put them into a part of their own, "
         "of type text/x-annex-agent, in MIME multipart user-data"
     )
-    return UserData(f"{kind}, not read", Source(name, problems=(problem,)))
+    return wrong(f"{kind}, not read", document.name, problem)
 
 
-def left_to_others(kind: str, name: str, _text: str = "") -> UserData:
-    """Not for us: no settings, and no error."""
-    return UserData(f"{kind}, left to others", Source(name))
+def archive_entries(document: Text) -> Tuple[List[Any], UserData]:
+    """The entries of a cloud-config archive; and what is to be said of it where there are none."""
+    from .yaml_document import DocumentError, load  # noqa: PLC0415 - slow to load, and seldom needed
 
-
-def _meaningful(text: str) -> List[str]:
-    return [line for line in text.split("\n") if line.strip() and not line.strip().startswith("#")]
-
-
-def _lines(name: str, text: str) -> UserData:
-    meaningful = _meaningful(text)
-    if not meaningful:
-        return UserData("none", Source(name))
-    if len(meaningful) == 1 and "=" not in meaningful[0]:
-        return _host_names(name, meaningful[0].strip())
-    return _knob_lines(name, text)
-
-
-def _host_names(name: str, text: str) -> UserData:
+    if not document.budget.takes_characters(len(document.text)):
+        return [], _if_it_names_us(document, TOO_LONG)
     try:
-        managers = central_managers(text)
-    except ValueError as err:
-        problem = f"{err}; user-data is the central manager's host name, or lines KEY = VALUE"
-        return UserData("not understood", Source(name, problems=(problem,)))
-    kind = "one host name" if len(managers) == 1 else f"{len(managers)} host names"
-    return UserData(f"{kind}: the central manager", Source(name, {"central_manager": managers}))
+        entries = load(document.text, document.budget)
+    except DocumentError as err:
+        return [], _if_it_names_us(document, str(err))
+    if not isinstance(entries, list):
+        return [], _if_it_names_us(document, "this must be a list of parts, each with its type and content")
+    return entries, left_to_others(ARCHIVE, document)
 
 
-def _knob_lines(name: str, text: str) -> UserData:
-    knobs: List[Knob] = []
-    problems: List[str] = []
-    # Split at line feeds only: what else Python takes for a line end would hide a control character.
-    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            knobs.append(_knob(line))
-        except ValueError as err:
-            problems.append(f"line {number}: {err}")
-    count = f"{len(knobs)} line{'s' if len(knobs) != 1 else ''} KEY = VALUE"
-    return UserData(count, from_knobs(name, knobs, problems))
+def is_marked(text: str) -> bool:
+    """Whether the text begins with the mark of a form, ours or others'."""
+    return _form(text) is not None
 
 
-def _knob(line: str) -> Knob:
-    name, equals, value = line.partition("=")
-    if not equals:
-        raise ValueError(f"{grammar.quoted(line.strip())} is not KEY = VALUE (there is no '=')")
-    return Knob(grammar.knob_name(name.strip()), grammar.knob_value(value))
+def is_archive(text: str) -> bool:
+    """Whether the text begins with the mark of a cloud-config archive."""
+    form = _form(text)
+    return form is not None and form.kind == ARCHIVE
 
 
-def _settings(kind: str, name: str, text: str) -> UserData:
-    return UserData(kind, from_yaml(name, text))
+def _if_it_names_us(document: Text, problem: str) -> UserData:
+    if WRAPPER in document.text or "annex-agent" in document.text:
+        return wrong(ARCHIVE, document.name, problem)
+    return left_to_others(ARCHIVE, document)
 
 
-def _cloud_config(kind: str, name: str, text: str) -> UserData:
-    if WRAPPER not in text:
-        return left_to_others(kind, name)
+def _priced(document: Text, kind: str, read_it: Callable[[], UserData]) -> UserData:
+    affordable = document.budget.takes_characters(len(document.text))
+    return read_it() if affordable else wrong(kind, document.name, TOO_LONG)
+
+
+def _settings(kind: str, document: Text) -> UserData:
+    return _priced(document, kind, lambda: _read_settings(kind, document))
+
+
+def _read_settings(kind: str, document: Text) -> UserData:
+    from .yaml_document import DocumentError, load  # noqa: PLC0415 - slow to load, and seldom needed
+
+    try:
+        given = load(document.text, document.budget)
+    except DocumentError as err:
+        return wrong(kind, document.name, str(err))
+    if isinstance(given, dict) and set(given) == {WRAPPER}:
+        return UserData(kind, _source(document, given[WRAPPER], WRAPPER))
+    return UserData(kind, _source(document, given))
+
+
+def _cloud_config(kind: str, document: Text) -> UserData:
+    if WRAPPER not in document.text:
+        return left_to_others(kind, document)
+    found = _priced(document, kind, lambda: _read_cloud_config(kind, document))
+    is_for_one = found.is_ours and _LAUNCH_INDEX.search(document.text)
+    return wrong(kind, document.name, FOR_ONE_INSTANCE) if is_for_one else found
+
+
+def _read_cloud_config(kind: str, document: Text) -> UserData:
     from .yaml_document import DocumentError, load_value  # noqa: PLC0415 - slow to load, and seldom needed
 
     try:
-        document = load_value(text, WRAPPER)
+        return _inside(kind, document, load_value(document.text, WRAPPER, document.budget))
     except DocumentError as err:
-        if not _AT_THE_TOP.search(text):
-            return left_to_others(f"{kind} that is no YAML", name)
-        return UserData(kind, Source(name, problems=(str(err),)))
-    return _inside(kind, name, document)
+        if not _AT_THE_TOP.search(document.text):
+            return left_to_others(f"{kind} that is no YAML", document)
+        return wrong(kind, document.name, str(err))
 
 
-def _json(kind: str, name: str, text: str, is_addressed: bool = False) -> UserData:
-    if WRAPPER not in text and not is_addressed:
-        return left_to_others(kind, name)
-    import json  # noqa: PLC0415 - seldom needed
+def _json(kind: str, document: Text) -> UserData:
+    if WRAPPER not in document.text:
+        return left_to_others(kind, document)
+    return _priced(document, kind, lambda: _read_json(kind, document))
+
+
+def _read_json(kind: str, document: Text, is_addressed: bool = False) -> UserData:
+    from .json_document import JsonError, load  # noqa: PLC0415 - seldom needed
 
     try:
-        document = json.loads(text, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as err:
-        return UserData(kind, Source(name, problems=(f"this is not JSON: {err}",)))
-    return _inside(kind, name, document.get(WRAPPER, document if is_addressed else None))
+        given = load(document.text, document.budget)
+    except JsonError as err:
+        return wrong(kind, document.name, str(err))
+    if is_addressed and WRAPPER not in given:
+        return UserData(kind, _source(document, given))
+    return _inside(kind, document, given.get(WRAPPER))
 
 
-def _inside(kind: str, name: str, document: Any) -> UserData:
+def _inside(kind: str, document: Text, given: Any) -> UserData:
     """The value of ``annex_agent`` in a larger document; None where it has no such key."""
-    if document is None:
-        return left_to_others(kind, name)
-    return UserData(f"{kind} with settings for annex-agent", from_document(name, document))
+    if given is None:
+        return left_to_others(kind, document)
+    return UserData(f"{kind} with settings for annex-agent", _source(document, given, WRAPPER))
 
 
-def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    repeated = next((key for key in keys if keys.count(key) > 1), None)
-    if repeated is not None:
-        raise ValueError(f"the key {grammar.quoted(repeated)} is given twice")
-    return dict(pairs)
+def _source(document: Text, given: Any, below: Optional[str] = None) -> Source:
+    def lines() -> Dict[str, int]:
+        from . import yaml_document  # noqa: PLC0415 - slow to load, and only mistakes need it
+
+        return yaml_document.lines(document.text, below, document.lines_budget)
+
+    return from_document(document.name, given, lines=lines)
 
 
 class _Form(NamedTuple):
     beginning: str
     kind: str
-    read: Callable[[str, str, str], UserData]
+    read: Callable[[str, Text], UserData]
 
 
+ARCHIVE = "a cloud-config archive"
 # What user-data begins with (cloud-init's documentation, "User-data formats"), the longer before the shorter.
 _FORMS = (
     _Form("#annex-agent", "an annex-agent document", _settings),
-    _Form("#cloud-config-archive", "a cloud-config archive", read_unsupported),
+    _Form("#cloud-config-archive", ARCHIVE, read_unsupported),
     _Form("#cloud-config-jsonp", "a JSON patch of cloud-config", read_unsupported),
     _Form("#cloud-config", "cloud-config", _cloud_config),
     _Form("## template:", "a template for cloud-init", read_unsupported),

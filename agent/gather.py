@@ -84,7 +84,7 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
         merged.origins,
         f"{reading.endpoint}, {version}",
         user_data.kind,
-        (*_notices(reading), *_open_secrets(merged)),
+        (*_notices(reading), *user_data.notices, *_open_secrets(merged)),
         obtained.failures,
     )
 

@@ -18,6 +18,8 @@ _ROLE_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,64}\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
 _KNOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# JSON and YAML can write one as an escape; nothing can write it to a file.
+HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)\Z")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -163,6 +165,8 @@ def knob_value(text: str) -> str:
     value = text.strip()
     if _CONTROL.search(value):
         raise ValueError(f"the value {quoted(value)} holds a control character or a line break")
+    if HALF_CHARACTER.search(value):
+        raise ValueError(f"the value {quoted(value)} holds half a character (a surrogate)")
     if value.endswith("\\"):
         raise ValueError("the value ends in a backslash, which would swallow the next line")
     return value

@@ -7,10 +7,9 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import yaml
 
-from .grammar import quoted
+from .budget import LONGEST, MOST, TOO_LONG, TOO_MANY, Budget
+from .grammar import HALF_CHARACTER, quoted
 
-LONGEST = 128 * 1024  # characters; EC2 takes 16 KiB of user-data, and config.yaml is read by people
-_MOST = 5_000  # keys and values: a tenth of a second and more
 _DEEPEST = 32
 _LONGEST_PATH = 256  # of a key that a message may want to find
 _LONGEST_NUMBER = 64  # digits: what is longer takes Python ever longer to read, and no setting is a number like it
@@ -19,7 +18,7 @@ _TAG = "tag:yaml.org,2002:"
 _TEXT = (f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value")  # no setting is a date: it is the text that was written
 _NUMBERS = (f"{_TAG}int", f"{_TAG}float")
 _SCALARS = ("null", "bool", "int", "float", "binary")
-_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError)
+_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 # What the library's sentence has in it, and what is to be done then.
 _REMEDIES = (
     ("mapping values are not allowed", "put a value with a colon in it into quotes, and check the indentation"),
@@ -36,26 +35,6 @@ _REMEDIES = (
 
 class DocumentError(ValueError):
     """The text is no such document; the message is one line: where, what is wrong, what to do."""
-
-
-class Budget:
-    """How many keys and values may still be read; one budget may be shared by several documents."""
-
-    def __init__(self) -> None:
-        self.nodes = _MOST  # as they stand in the text
-        self.values = _MOST  # as they are when every alias is replaced by what it stands for
-
-    def read_node(self, mark: Any) -> None:
-        """One more in the text."""
-        self.nodes -= 1
-        if self.nodes < 0:
-            raise _too_many(mark)
-
-    def read_value(self, mark: Any) -> None:
-        """One more in what the text means."""
-        self.values -= 1
-        if self.values < 0:
-            raise _too_many(mark)
 
 
 def load(text: str, budget: Optional[Budget] = None) -> Any:
@@ -75,7 +54,7 @@ def lines(text: str, key: Optional[str] = None, budget: Optional[Budget] = None)
         root = _compose(text.replace("\t", " "), budget or Budget())  # JSON may be indented with tabs
         for path, line in _places(root if key is None else _value_of(root, key)):
             found.setdefault(path, line)
-            if len(found) >= _MOST:
+            if len(found) >= MOST:
                 break
     except _ERRORS:
         pass
@@ -95,7 +74,7 @@ def _read(text: str, key: Optional[str], budget: Budget) -> Any:
 
 def _compose(text: str, budget: Budget) -> Any:
     if len(text) > LONGEST:
-        raise _MistakeError(f"it is longer than {LONGEST // 1024} KiB, which no settings are: make it shorter", None)
+        raise _MistakeError(TOO_LONG, None)
     return _Loader(text, budget).get_single_node()
 
 
@@ -108,7 +87,8 @@ def _value_of(root: Any, key: str) -> Any:
 
 
 def _plain(node: Any, budget: Budget, depth: int = 0) -> Any:
-    budget.read_value(node.start_mark)
+    if not budget.takes_values(1):
+        raise _MistakeError(TOO_MANY, node.start_mark)
     if depth > _DEEPEST:
         raise _too_deep(node.start_mark)
     if node.tag == f"{_TAG}seq" and isinstance(node, yaml.SequenceNode):
@@ -136,6 +116,8 @@ def _pairs(node: Any) -> Iterator[Tuple[Any, Any]]:
 
 def _scalar(node: Any) -> Any:
     if node.tag in _TEXT:
+        if HALF_CHARACTER.search(node.value):
+            raise _MistakeError("there is half a character in it (a surrogate): write it out", node.start_mark)
         return node.value
     kind = node.tag[len(_TAG) :] if node.tag.startswith(_TAG) else ""
     if kind not in _SCALARS:
@@ -171,10 +153,6 @@ class _MistakeError(ValueError):
 def _given_twice(first: Any, second: Any) -> _MistakeError:
     earlier = first.start_mark.line + 1
     return _MistakeError(f"the key {quoted(second.value)} is given twice, first in line {earlier}", second.start_mark)
-
-
-def _too_many(mark: Any) -> _MistakeError:
-    return _MistakeError(f"these are more than {_MOST} keys and values, which no settings are: make it shorter", mark)
 
 
 def _too_deep(mark: Any) -> _MistakeError:
@@ -215,7 +193,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-        self._budget.read_node(mark)
+        if not self._budget.takes_nodes(1):
+            raise _MistakeError(TOO_MANY, mark)
         if self._depth > _DEEPEST:
             raise _too_deep(mark)
         self._depth += 1

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Generic, Iterator, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
+from ..document import UserData
 from ..errors import AnnexError, ConfigError, MetadataError, MetadataFenced, MetadataUnreachable, UsageError
-from ..forms import UserData
 from ..gather import Wanted, read_config
 from ..htcondor import Setting
 from ..imds import Imds, Reading, read_instance

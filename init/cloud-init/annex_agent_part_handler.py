@@ -7,9 +7,11 @@ it there).  It reads nothing and sets nothing.  Without it cloud-init calls user
 It runs in cloud-init's Python, whatever that is: standard library only, syntax of Python 3.6, and no exception.
 """
 
+import binascii
 import json
 import logging
 import re
+import zlib
 
 handler_version = 2
 frequency = "always"  # a handler for new instances only would silence the warning at the next boot
@@ -24,8 +26,10 @@ _IPV6 = r"[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
 _HOST = r"(?:" + _IPV6 + r"|(?:" + _NAME + r"|\[" + _IPV6 + r"\])(?::[0-9]{1,5})?)"
 _HOSTS = re.compile(r"\s*" + _HOST + r"\s*(?:,\s*" + _HOST + r"\s*)*\Z")
 _KNOB = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_.]*\s*=")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}\Z")
 _MARK = "#annex-agent"
 _WRAPPER = "annex_agent"
+_LIMIT = 1024 * 1024
 
 
 def list_types():
@@ -43,17 +47,35 @@ def handle_part(data, ctype, filename, payload, frequency):  # noqa: ARG001 - cl
         logging.getLogger(__name__).warning("Unhandled %s (%s) userdata: %r...", kind, ctype, text[:24])
 
 
-def is_ours(text):
-    """Whether annex-agent reads this text: host names, lines KEY = VALUE, or a document with its mark."""
+def is_ours(text, depth=0):
+    """Whether annex-agent reads this text: host names, lines KEY = VALUE, a document with its mark, base64 of these."""
+    text = text.rstrip("\0")
     beginning = text.lstrip()
     if beginning.lower().startswith(_MARK):
         return True
     if beginning.startswith("{"):
         return _is_our_json(beginning)
     lines = [line for line in text.split("\n") if line.strip() and not line.strip().startswith("#")]
-    if len(lines) == 1 and "=" not in lines[0]:
-        return bool(_HOSTS.match(lines[0]))
-    return bool(lines) and all(_KNOB.match(line) for line in lines)
+    if len(lines) == 1 and "=" not in lines[0] and _HOSTS.match(lines[0]):
+        return True
+    if lines and all(_KNOB.match(line) for line in lines):
+        return True
+    unpacked = _unpacked(text) if depth < 8 else None
+    return unpacked is not None and is_ours(unpacked, depth + 1)
+
+
+def _unpacked(text):
+    """What is inside of base64, which cloud-init does not unpack; None where it is no text."""
+    packed = re.sub(r"\s+", "", text)
+    if len(packed) % 4 or not _BASE64.match(packed):
+        return None
+    try:
+        content = binascii.a2b_base64(packed)
+        if content.startswith(b"\x1f\x8b"):
+            content = zlib.decompressobj(31).decompress(content, _LIMIT)
+        return content.decode("utf-8")
+    except (ValueError, zlib.error):
+        return None
 
 
 def _is_our_json(text):

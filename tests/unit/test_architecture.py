@@ -22,19 +22,19 @@ MODULES = {
 LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "__init__ errors grammar secret journal ladder multipart render emulator.profile emulator.watch"
-        " check check.finding check.outside",
-        "logs model processes yaml_document aws_refusals imds.access emulator.content emulator.http check.report",
-        "system security fence process_tree aws imds.transport emulator.answers",
-        "settings iam_policy daemons htcondor state systemd fence_tools imds.refusals emulator.server",
-        "forms worker_config machine supervisor imds.client emulator",
-        "userdata steps host pool simulation imds.instance",
-        "fence_steps imds.credentials",
-        "imds",
-        "metadata secret_sources",
-        "gather daemon_steps stop_steps unit_steps leftovers progress",
-        "plan status",
-        "apply preview check.scene",
+        "__init__ errors grammar secret journal ladder render emulator.profile emulator.watch check"
+        " check.finding check.outside emulator.http budget unpacking",
+        "multipart logs model processes yaml_document aws_refusals imds.access emulator.content check.report"
+        " json_document",
+        "system security fence process_tree aws imds.transport emulator.answers iam_policy",
+        "settings daemons htcondor state systemd fence_tools imds.refusals emulator.server",
+        "worker_config machine supervisor imds.client emulator document",
+        "steps host pool simulation imds.instance unmarked",
+        "forms fence_steps imds.credentials daemon_steps stop_steps unit_steps leftovers progress",
+        "imds parts plan status",
+        "userdata metadata secret_sources apply",
+        "gather",
+        "preview check.scene",
         "check.configuration check.ec2 check.image check.installed check.network check.secrets check.trust"
         " check.worker",
         "check.looks",
@@ -89,9 +89,15 @@ PURE = (
     "iam_policy",
     "security",
     "settings",
+    "budget",
+    "document",
     "forms",
+    "json_document",
     "multipart",
     "aws_refusals",
+    "parts",
+    "unmarked",
+    "unpacking",
     "userdata",
     "yaml_document",
     "render",
