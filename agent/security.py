@@ -4,49 +4,51 @@ Knobs and identities: HTCondor manual, "Security".  A level's own knob (``SEC_RE
 ``SEC_DEFAULT_ENCRYPTION``, and one for a daemon (``ALLOW_WRITE_STARTD``) before the one for all (``ALLOW_WRITE``).
 
 Nobody outside needs a line here to run jobs: the claim that the collector passes on to a schedd holds a session key,
-and HTCondor lets in who comes with it (``SEC_ENABLE_MATCH_PASSWORD_AUTHENTICATION``, on by default).
+and HTCondor lets in who comes with it (``SEC_ENABLE_MATCH_PASSWORD_AUTHENTICATION``, on by default).  The pool's
+administrators come with another one (``SEC_ENABLE_REMOTE_ADMINISTRATION``).
 """
 
 import re
-from typing import Iterator, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple
 
-from . import grammar
 from .model import Knob, Settings
 
 _FEATURES = ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY")
-_METHODS = "AUTHENTICATION_METHODS"
-_LEVELS = (
-    *("DEFAULT", "CLIENT", "READ", "WRITE", "DAEMON", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "ALLOW"),
-    *("ADVERTISE_STARTD", "ADVERTISE_MASTER", "ADVERTISE_SCHEDD"),
+_METHODS, _CIPHERS = "AUTHENTICATION_METHODS", "CRYPTO_METHODS"
+_LEVELS = "|".join(
+    (
+        *("DEFAULT", "CLIENT", "READ", "WRITE", "DAEMON", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "ALLOW"),
+        *("ADVERTISE_STARTD", "ADVERTISE_MASTER", "ADVERTISE_SCHEDD"),
+    )
 )
-_LEVEL = "|".join(_LEVELS)
-_SPECIFIC = re.compile(rf"SEC_({_LEVEL})_({_METHODS}|{'|'.join(_FEATURES)}|CRYPTO_METHODS)\Z")
-_DAEMONS_OWN = re.compile(rf"(ALLOW_(?:{_LEVEL}))_(?:MASTER|STARTD|STARTER|SHARED_PORT)\Z")
-# The image's files are asked for what matches: whatever of it they set, a method has to overrule.
-IMAGE_KNOBS = rf"SEC_({_LEVEL})_[A-Z_]+|ALLOW_({_LEVEL})_[A-Z_]+"
-# Whom HTCondor takes root's own tools for, here: they show themselves through the file system (FS).
+_DEMAND = rf"SEC_(?P<level>{_LEVELS})_(?P<what>{'|'.join((_METHODS, _CIPHERS, *_FEATURES))})"
+_DAEMONS_OWN = rf"(?P<all>ALLOW_(?:{_LEVELS}))_(?:MASTER|STARTD|STARTER|SHARED_PORT)"
+# What an image's files may say more precisely than ours: a method has to overrule each that they do say.
+MORE_PRECISE = re.compile(rf"{_DEMAND}\Z|{_DAEMONS_OWN}\Z", re.IGNORECASE)
+
+# By the file system (FS) daemons and root's tools of this machine show each other who they are: HTCondor's own user.
 _LOCAL = "condor@$(UID_DOMAIN)"
 _ADMINISTRATORS = f"root@$(UID_DOMAIN), {_LOCAL}"
 
 
 class _Method(NamedTuple):
-    """What a method demands of every connection, and whom it lets in as one of the pool's daemons."""
+    """What a method demands of the worker's own connections to the pool, and whom it lets in as one of its daemons."""
 
     why: str
-    demand: str  # of authentication, encryption, integrity
+    demand: str
     methods: str
     daemons: str
-    ciphers: str = ""  # empty: HTCondor's default
+    own: Mapping[str, str] = {}  # knobs that no other method needs
 
 
 _BY_NAME: Mapping[str, _Method] = {
     "idtokens": _Method(
-        "Trust by token (security.method: idtokens). Who is not known by one is told nothing but what the collector "
-        "tells everybody, and only root of this machine administrates it.",
+        "Trust by token (security.method: idtokens): the worker shows its token to the pool. Nobody may do more here "
+        "than look, but for root of this machine, who comes with a claim, and the pool's administrators.",
         "REQUIRED",
         "FS, IDTOKENS",
         "condor@*, condor_pool@*",
-        "AES",
+        {"SEC_DEFAULT_CRYPTO_METHODS": "AES"},
     ),
     "password": _Method(
         "Trust by the pool password (security.method: password). Who knows it is condor@password where both ends are "
@@ -54,14 +56,24 @@ _BY_NAME: Mapping[str, _Method] = {
         "REQUIRED",
         "FS, PASSWORD",
         f"condor@password, condor_pool@*, {_LOCAL}",
-        "AES",
+        {
+            "SEC_DEFAULT_CRYPTO_METHODS": "AES",
+            # A file of its own, beside what the image's builder may have left there.
+            "SEC_PASSWORD_FILE": "$(SEC_PASSWORD_DIRECTORY)/annex-agent",
+            # By default the password is also a key that signs tokens, for whoever asks the startd for one.
+            "SEC_TOKEN_POOL_SIGNING_KEY_FILE": "$(SEC_PASSWORD_DIRECTORY)/POOL",
+            # Or condor_pool@DOMAIN, whoever is behind it, would count as this machine's condor@DOMAIN.
+            "USE_POOL_USERNAME_EQUIVALENT": "False",
+        },
     ),
     "host": _Method(
-        "Trust by address (security.method: host): nobody has to show who they are. Only the central manager's hosts "
-        "are taken for daemons of the pool.",
+        "Trust by address (security.method: host): the pool lets this machine in for where it is, and neither shows "
+        "who it is. Nobody may do more here than look, but for root of this machine, who comes with a claim, and the "
+        "pool's administrators: no address is trusted by itself.",
+        # Before 23.10 to prefer encryption is to prefer authentication, which has nothing here to succeed by.
         "OPTIONAL",
         "FS",
-        "",
+        _LOCAL,
     ),
 }
 
@@ -76,64 +88,48 @@ def method(settings: Settings) -> str:
 
 
 def why(settings: Settings) -> str:
-    """The reason for ``knobs``, for whoever reads them."""
+    """The reason for ``knobs``, for whoever reads them; of ``image`` there is none."""
     return _BY_NAME[method(settings)].why
 
 
 def knobs(settings: Settings, image: Sequence[str] = ()) -> Tuple[Knob, ...]:
-    """What the method needs; empty for ``image``. ``image``: the knobs like ``IMAGE_KNOBS`` that its files set."""
+    """What the method needs; empty for ``image``. ``image``: the ``MORE_PRECISE`` knobs that its own files set."""
     chosen = _BY_NAME.get(method(settings))
     if chosen is None:
         return ()
-    given = {**_demands(chosen), **_authorizations(chosen, settings)}
+    given = {**_demands(chosen), **_authorizations(chosen), **chosen.own}
     for name in (name.upper() for name in image):
-        if name not in given:
-            given.update(_overruled(name, chosen))
+        given.setdefault(name, _overruling(name, chosen))
     return tuple(Knob(name, value) for name, value in given.items())
 
 
-def _demands(chosen: _Method) -> Mapping[str, str]:
-    demands = {f"SEC_{level}_{feature}": chosen.demand for level in ("DEFAULT", "CLIENT") for feature in _FEATURES}
+def _demands(chosen: _Method) -> Dict[str, str]:
+    demands = {f"SEC_DEFAULT_{feature}": "REQUIRED" for feature in _FEATURES}
+    demands.update({f"SEC_CLIENT_{feature}": chosen.demand for feature in _FEATURES})
     demands.update({f"SEC_READ_{feature}": "OPTIONAL" for feature in _FEATURES})
     demands.update({f"SEC_{level}_{_METHODS}": chosen.methods for level in ("DEFAULT", "CLIENT")})
-    if chosen.ciphers:
-        demands["SEC_DEFAULT_CRYPTO_METHODS"] = chosen.ciphers
     return demands
 
 
-def _authorizations(chosen: _Method, settings: Settings) -> Mapping[str, str]:
-    daemons = chosen.daemons or ", ".join(_central_managers(settings))
-    administrators = _ADMINISTRATORS if chosen.daemons else f"{_ADMINISTRATORS}, {daemons}"
+def _authorizations(chosen: _Method) -> Dict[str, str]:
+    """Looking is free, as it is at the collector; ``CONFIG`` would be anybody's whom an image's file names."""
     return {
         "ALLOW_READ": "*",
-        "ALLOW_WRITE": daemons,
-        "ALLOW_DAEMON": daemons,
-        "ALLOW_NEGOTIATOR": daemons,
-        "ALLOW_ADMINISTRATOR": administrators,
-        "ALLOW_CONFIG": _ADMINISTRATORS,
-        # Or condor_pool@DOMAIN, which any holder of the pool password can be, would count as the local condor@DOMAIN.
-        "USE_POOL_USERNAME_EQUIVALENT": "False",
+        **{f"ALLOW_{level}": chosen.daemons for level in ("WRITE", "DAEMON", "NEGOTIATOR")},
+        **{f"ALLOW_{level}": _ADMINISTRATORS for level in ("ADMINISTRATOR", "CONFIG")},
     }
 
 
-def _central_managers(settings: Settings) -> Tuple[str, ...]:
-    hosts = tuple(dict.fromkeys(grammar.collector_host(manager) for manager in settings.central_manager))
-    return hosts or ("$(CONDOR_HOST)",)
-
-
-def _overruled(name: str, chosen: _Method) -> Mapping[str, str]:
-    """The method's word where the image's files have one that is more specific than ours."""
-    specific, daemons_own = _SPECIFIC.match(name), _DAEMONS_OWN.match(name)
-    if daemons_own:
-        return {name: f"$({daemons_own.group(1)})"}
-    if not specific:
-        return {}
-    feature = specific.group(2)
-    if feature == _METHODS:
-        return {name: chosen.methods}
-    if feature == "CRYPTO_METHODS":
-        return {name: chosen.ciphers or "$(SEC_DEFAULT_CRYPTO_METHODS)"}
-    return {name: chosen.demand}
+def _overruling(name: str, chosen: _Method) -> str:
+    """The method's word in the place of an image's more precise one."""
+    found = MORE_PRECISE.match(name)
+    if found is None:
+        raise ValueError(f"{name} is no knob by which pool and worker trust each other")
+    if found["all"]:
+        return f"$({found['all']})"
+    if found["what"] in (_METHODS, _CIPHERS):
+        return f"$(SEC_DEFAULT_{found['what']})"
+    return "REQUIRED"
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
@@ -141,8 +137,8 @@ def contradictions(settings: Settings) -> Iterator[str]:
     named = settings.security_method
     if settings.token and settings.pool_password and not named:
         yield (
-            "security.token and security.pool_password are both given: say with security.method which one the pool "
-            "trusts, and leave out the other"
+            "security.token and security.pool_password are both given: say with security.method which of them the "
+            "pool trusts, and leave out the other"
         )
     if named is None:
         return
@@ -150,7 +146,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
         given = getattr(settings, field)
         if given and named != belongs_to:
             yield (
-                f"security.{field} has no meaning where security.method is {named}: leave it out, or set "
+                f"security.{field} has no use where security.method is {named}: leave it out, or set "
                 f"security.method: {belongs_to}"
             )
         elif not given and named == belongs_to and not settings.bundle:
@@ -159,4 +155,4 @@ def contradictions(settings: Settings) -> Iterator[str]:
                 "secretsmanager:NAME, ...), or set security.method: image if the image holds it"
             )
     if settings.trust_domain and named == "host":
-        yield "security.trust_domain has no meaning where security.method is host: leave it out"
+        yield "security.trust_domain has no use where security.method is host: leave it out"
