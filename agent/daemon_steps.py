@@ -15,6 +15,10 @@ from .systemd import CONDOR_UNIT
 _TUNING_TIMEOUT_S = 30.0
 _NOTICED_WITHIN_S = 10.0
 _FIRST_PAUSE_S = 0.15
+_NO_CONTACT = (
+    "the collector lists this machine without a CCB contact, so daemons outside cannot reach it and no job of theirs "
+    "runs here: SharedPortLog says why (condor_config_val SHARED_PORT_LOG names it); it is tried again every minute"
+)
 _LONGEST_PAUSE_S = 1.0
 
 
@@ -153,6 +157,7 @@ class WaitForSlot(NamedTuple):
     instance_id: str
     startd_address_file: str
     deadline_s: float
+    relayed: bool = False  # daemons outside have no other way in than through the collector (CCB)
     name: str = "slot"
     description: str = "wait until the collector lists this machine's slot"
 
@@ -176,6 +181,8 @@ class WaitForSlot(NamedTuple):
                 tell(f"had the collector forget {pool.names(stale)}, of an earlier life of this instance")
             except CommandFailed as err:
                 tell(f"the collector still lists {pool.names(stale)}, of an earlier life of this instance: {err}")
+        if self.relayed and not pool.has_contact(slots):
+            tell(_NO_CONTACT)
         return f"in the pool as {pool.names(slots)}"
 
     def _wait(self, machine: Machine) -> Tuple[Slot, ...]:

@@ -27,6 +27,7 @@ def read_host(machine: Machine) -> Host:
         keeps_condor=machine.systemd.keeps_condor,
         boot_id=boot_id(machine.system),
         state=read_state(machine.system),
+        cores=machine.system.cores,
     )
 
 

@@ -100,6 +100,7 @@ class Host(NamedTuple):
     keeps_condor: bool = False  # systemd runs, and its unit for HTCondor waits for our mark
     boot_id: str = ""
     state: Optional[State] = None  # whose disk this was so far
+    cores: Optional[int] = None  # None: not known, or not the machine that jobs will run on
 
 
 class Facts(NamedTuple):

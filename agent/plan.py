@@ -14,6 +14,7 @@ from .htcondor import CONFIG_FILE
 from .ladder import ladder
 from .leftovers import CLOUD_INIT_FILE, HOST_NAME_FILE, condor_files, own_files, records
 from .model import FINGERPRINT, Condor, Facts, Host, Knob, State
+from .network import is_relayed
 from .pool import instance_constraint
 from .render import render
 from .steps import RemoveFile, SetHostName, Step, WriteFile
@@ -153,7 +154,7 @@ def _daemon_steps(facts: Facts, fingerprint: str) -> List[Step]:
     return [
         *([MakeDirectories(condor.directories)] if condor.directories else []),
         StartDaemons(fingerprint, rungs, _tuning_script(facts), condor.startd_address_file, facts.host.keeps_condor),
-        WaitForSlot(facts.instance.instance_id, condor.startd_address_file, SLOT_DEADLINE_S),
+        WaitForSlot(facts.instance.instance_id, condor.startd_address_file, SLOT_DEADLINE_S, is_relayed(facts)),
     ]
 
 

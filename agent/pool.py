@@ -11,6 +11,7 @@ from .model import STARTD
 
 _SOCKET = re.compile(r"[?&]sock=([^&>]+)")
 _PORT = re.compile(r"\A<(?:\[[^]]*\]|[^:?>]*):(\d+)")
+_CCB_CONTACT = re.compile(r"[?&]CCBID=[^&>]")
 _COMPLAINT = re.compile(r"ERROR|DENIED|AUTHENTICAT|[Ff]ailed|refused|timed out")
 
 
@@ -39,6 +40,11 @@ def stale_slots(machine: Machine, instance_id: str, current: Sequence[Slot]) -> 
 def stale_constraint(instance_id: str, current: Sequence[Slot]) -> str:
     """The ads of this instance but for those of the machine that the ``current`` slots belong to."""
     return f'{instance_constraint(instance_id)} && Machine =!= "{current[0].machine}"'
+
+
+def has_contact(slots: Sequence[Slot]) -> bool:
+    """Whether the collector can pass connections on to these slots' startd (CCB)."""
+    return any(_CCB_CONTACT.search(slot.my_address) for slot in slots)
 
 
 def names(slots: Sequence[Slot]) -> str:

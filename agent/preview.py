@@ -45,7 +45,7 @@ def _in_words(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return ", ".join(value)
+        return ", ".join(value) if all(isinstance(part, str) for part in value) else "-".join(map(str, value))
     return f"{value} s" if isinstance(value, int) else str(value or "")
 
 

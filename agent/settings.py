@@ -260,6 +260,11 @@ def _ports(value: Any) -> Optional[Tuple[int, int]]:
         raise ValueError(f"must be shared, or a range such as 40000-40050, not {_shown(value)}")
     if not 1023 < int(low) <= int(high) < 65536:
         raise ValueError(f"{_shown(value)} is not a range of ports from 1024 to 65535, the lower one first")
+    if int(high) - int(low) < 2:
+        raise ValueError(
+            f"{_shown(value)} is too narrow: condor_master, condor_startd and each running job take a port, "
+            "so it needs three or more"
+        )
     return int(low), int(high)
 
 

@@ -56,6 +56,11 @@ class System:
         """Who we are: 0 is root."""
         return os.geteuid()
 
+    @property
+    def cores(self) -> Optional[int]:
+        """How many processors the running machine has; None where that is not known, or not the question."""
+        return os.cpu_count() if self.is_live else None
+
     def read_file(self, path: str, limit: int = -1) -> Optional[FileState]:
         """The file at ``path``, or its first ``limit`` bytes; None where there is none."""
         real = self._real(path)

@@ -6,7 +6,7 @@ the names of HTCondor's own ``feature:CommonCloudAttributesAWS``.
 
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
-from . import grammar, security
+from . import grammar, network, security
 from .errors import ConfigError
 from .model import Facts, Knob
 from .settings import network_name_fields
@@ -29,8 +29,9 @@ def worker_blocks(facts: Facts) -> Tuple[Block, ...]:
         _trust(facts),
         _trust_domain(facts),
         _daemons(),
-        _public_address(facts),
+        _way_in(facts),
         _private_network(facts),
+        _ports(facts),
         _cloud_attributes(facts),
         _start_up(),
         _updates(),
@@ -38,19 +39,6 @@ def worker_blocks(facts: Facts) -> Tuple[Block, ...]:
         _last_word(facts),
     ]
     return tuple(block for block in blocks if block is not None)
-
-
-def advertised_public(facts: Facts) -> Optional[grammar.Address]:
-    """The public address to advertise; None where the worker stays behind its private one."""
-    public = facts.instance.public_ipv4
-    if facts.settings.advertise == "public" and public is None:
-        raise ConfigError(
-            [
-                "network.advertise: public, but EC2 gives this instance no public address: associate one, "
-                "or use advertise: auto"
-            ]
-        )
-    return None if facts.settings.advertise == "private" else public
 
 
 def worker_host_name(facts: Facts) -> Optional[str]:
@@ -63,11 +51,7 @@ def worker_host_name(facts: Facts) -> Optional[str]:
 def notes(facts: Facts) -> Iterator[str]:
     """What an administrator should know about these decisions, one sentence each."""
     instance, settings = facts.instance, facts.settings
-    if instance.public_ipv4 is None:
-        yield (
-            "EC2 gives this instance no public address (public-ipv4 is absent): TCP_FORWARDING_HOST is left out, and "
-            f"daemons outside reach it at {instance.local_ipv4} or, through CCB, over the collector"
-        )
+    yield from network.notes(facts)
     if settings.hostname == "public" and instance.public_hostname is None:
         name = instance.local_hostname
         yield (
@@ -108,25 +92,36 @@ def _daemons() -> Block:
     return Block("An execute node runs these and nothing else.", (Knob("DAEMON_LIST", "MASTER, STARTD"),))
 
 
-def _public_address(facts: Facts) -> Block:
-    public = advertised_public(facts)
+def _way_in(facts: Facts) -> Optional[Block]:
+    public = network.advertised_public(facts)
     if public is not None:
         return Block(
             "No interface carries the public address, so daemons outside must be told of it.",
             (Knob("TCP_FORWARDING_HOST", str(public)),),
         )
-    knobs = [Knob("NETWORK_INTERFACE", str(facts.instance.local_ipv4))]
-    if facts.settings.advertise == "auto":
-        knobs.append(Knob("CCB_ADDRESS", "$(COLLECTOR_HOST)"))
-    return Block("There is no public address: the collector passes connections on (CCB).", tuple(knobs))
+    if network.is_relayed(facts):
+        return Block(
+            "There is no public address: the collector passes connections on (CCB).", network.relay_knobs(facts)
+        )
+    return None
+
+
+def _ports(facts: Facts) -> Optional[Block]:
+    ports = facts.settings.ports
+    if ports is None:
+        return None  # HTCondor's default: all daemons share one, 9618
+    return Block("Each daemon listens on a port of its own, from the range that is let in.", network.port_knobs(ports))
 
 
 def _private_network(facts: Facts) -> Block:
+    address = str(facts.instance.local_ipv4)
     return Block(
-        "Daemons that give the same network name use the private address.",
+        "Daemons that give the same network name use the private address. It is on this interface: HTCondor "
+        "might choose another one, such as a VPN's.",
         (
             Knob("PRIVATE_NETWORK_NAME", _network_name(facts)),
-            Knob("PRIVATE_NETWORK_INTERFACE", str(facts.instance.local_ipv4)),
+            Knob("PRIVATE_NETWORK_INTERFACE", address),
+            Knob("NETWORK_INTERFACE", address),
         ),
     )
 

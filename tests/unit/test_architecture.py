@@ -26,7 +26,7 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         " check.finding check.outside emulator.http budget unpacking",
         "multipart logs model processes yaml_document aws_refusals imds.access emulator.content check.report"
         " json_document",
-        "system security fence process_tree aws imds.transport emulator.answers iam_policy",
+        "system security fence process_tree aws imds.transport emulator.answers iam_policy network",
         "settings daemons htcondor state systemd fence_tools imds.refusals emulator.server",
         "worker_config machine supervisor imds.client emulator document",
         "steps host pool simulation imds.instance unmarked",
@@ -83,6 +83,7 @@ ONLY: Dict[str, Set[str]] = {
 PURE = (
     "plan",
     "worker_config",
+    "network",
     "model",
     "grammar",
     "secret",
