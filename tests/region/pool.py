@@ -19,6 +19,7 @@ _CENTRAL_MANAGER = f"""{_SITE}{_QUICK}use role:CentralManager
 NEGOTIATOR_INTERVAL = 1
 NEGOTIATOR_MIN_INTERVAL = 1
 NEGOTIATOR_CYCLE_DELAY = 1
+MASTER_BACKOFF_CONSTANT = 1
 """
 # A schedd that asks for a cycle while one is under way waits for the negotiator, which waits for the schedd,
 # until one of them gives up after 20 s.  With a cycle each second there is no need to ask.
@@ -86,6 +87,12 @@ class Pool:
     def wait_for_no_slot(self, timeout: float = 30) -> None:
         """Until the collector knows no slot any more."""
         wait_until(lambda: not self.slots("Name"), "no slot in the collector", timeout, evidence=self.evidence)
+
+    def restart_collector(self) -> None:
+        """It forgets every ad; returns when it answers again."""
+        self._cm.run(["condor_restart", "-daemon", "collector"])
+        wait_until(lambda: not self._known("-schedd"), "the collector has ended", 30, evidence=self.evidence)
+        self._wait_for_ad("-collector")
 
     def forget(self) -> None:
         """Take from the collector what a worker advertised that was cut off."""
