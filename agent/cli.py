@@ -33,13 +33,20 @@ _COMMANDS: Dict[str, Callable[[commands.Options], int]] = {
     "check": commands.check,
     "clean": commands.clean,
     "simulate": commands.simulate,
+    "kit": commands.kit,
 }
+# The commands that take a word of their own, and what it is.
+_ARGUMENT = {"kit": "PART"}
 _OWN_OPTIONS = {
     "stop": ("mode", "timeout"),
     "status": ("json",),
     "check": ("json",),
     "clean": ("keep-condor",),
     "simulate": ("address", "port", "list-profiles"),
+    "kit": (
+        *("region", "account", "ami", "instance-type", "spot", "security-group", "instance-profile", "vpc"),
+        *("site-cidr", "admin-cidr", "worker-cidr", "name", "lifetime", "own-keys", "mime"),
+    ),
 }
 _COMMAND_HELP = """\
 commands:
@@ -50,6 +57,7 @@ commands:
   check      look whether this image or instance has all that a worker needs, and what to do where it has not
   clean      remove what belongs to this one instance, before an image is made of its disk
   simulate   run the embedded metadata service on this machine
+  kit        print what the pool's site needs for workers with these settings: kit PART, without PART which there are
 """
 
 
@@ -83,7 +91,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _parsed(argv: Optional[Sequence[str]]) -> commands.Options:
     parser = _parser()
-    options = parser.parse_args(argv, namespace=commands.Options())
+    # Intermixed: a command's argument may come after options.
+    options = parser.parse_intermixed_args(argv, namespace=commands.Options())
+    if options.argument is not None and options.command not in _ARGUMENT:
+        parser.error(f"{options.command} takes no argument: what is {options.argument!r}?")
     for name in dict.fromkeys(name for names in _OWN_OPTIONS.values() for name in names):
         owners = [command for command, names in _OWN_OPTIONS.items() if name in names]
         field = name.replace("-", "_")
@@ -106,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("command", nargs="?", choices=tuple(_COMMANDS), default="start", metavar="COMMAND")
+    parser.add_argument("argument", nargs="?", metavar="|".join(_ARGUMENT.values()))
     parser.add_argument("--version", action="version", version=f"annex-agent {__version__}")
     _general_options(parser.add_argument_group("what to read and where to write"))
     _log_options(parser.add_argument_group("log (stderr)"))
@@ -144,3 +156,29 @@ def _command_options(parser: argparse.ArgumentParser) -> None:
     simulate.add_argument("--address", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
     simulate.add_argument("--port", type=int, default=1338, help="default: 1338; 0 takes a free one")
     simulate.add_argument("--list-profiles", action="store_true", help="name the profiles that come with it")
+    _kit_options(parser.add_argument_group("kit (each part says which it needs)"))
+
+
+def _kit_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--region", metavar="REGION", help="of the workers and their secrets: us-east-1")
+    group.add_argument("--account", metavar="NUMBER", help="the AWS account, 12 digits")
+    group.add_argument("--ami", metavar="ID", help="the image that annex-agent is in")
+    group.add_argument("--instance-type", metavar="TYPE", help="m5.large")
+    group.add_argument("--spot", action="store_true", default=None, help="launch spot instances")
+    group.add_argument("--security-group", action="append", metavar="ID", help="the workers' (may be repeated)")
+    group.add_argument("--instance-profile", metavar="NAME|ARN", help="with the role that reads the secrets")
+    group.add_argument("--vpc", metavar="ID", help="for the security group (default: the default VPC)")
+    group.add_argument("--site-cidr", action="append", metavar="CIDR", help="where the pool's hosts are (repeatable)")
+    group.add_argument(
+        "--admin-cidr", action="append", metavar="CIDR", help="who may use SSH (repeatable; default: nobody)"
+    )
+    group.add_argument(
+        "--worker-cidr",
+        action="append",
+        metavar="CIDR",
+        help="where workers come from, for the method host (repeatable)",
+    )
+    group.add_argument("--name", metavar="NAME", help="of what is made in AWS (default: annex-agent-worker)")
+    group.add_argument("--lifetime", metavar="DURATION", help="of the token: 12h, 30d (default: 90d)")
+    group.add_argument("--own-keys", action="store_true", default=None, help="secrets have KMS keys of your own")
+    group.add_argument("--mime", action="store_true", default=None, help="user-data as a MIME message, to add parts to")

@@ -11,8 +11,8 @@ from typing import Any, Iterator, Mapping, Optional, Tuple
 from . import grammar
 from . import status as status_module
 from .apply import apply
-from .errors import AnnexError, DaemonError, SecretError, UsageError
-from .gather import ATTENDED, IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config
+from .errors import AnnexError, ConfigError, DaemonError, SecretError, UsageError
+from .gather import ATTENDED, IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config, read_files
 from .host import read_host
 from .logs import LOG, know
 from .machine import Machine, local_machine
@@ -30,6 +30,7 @@ class Options(argparse.Namespace):
     """The command line, typed."""
 
     command: str
+    argument: Optional[str]
     dry_run: bool
     simulate: bool
     profile: str
@@ -115,6 +116,26 @@ def simulate(options: Options) -> int:
     from . import simulation  # noqa: PLC0415 - the emulator is not loaded on an instance
 
     return simulation.serve(options.profile, options.address, options.port, options.list_profiles)
+
+
+def kit(options: Options) -> int:
+    """Print what the pool's site needs for the workers of these settings; without a part, which parts there are."""
+    from .kit import parts, request  # noqa: PLC0415 - no instance needs them
+
+    if options.argument is None:
+        print(parts.listing(), end="")
+        return 0
+    part = parts.find(options.argument)
+    site, problems = request.read_site(vars(options))
+    try:
+        merged = read_files(local_machine(System(options.root.resolve())), Wanted(options.config, options.user_data))
+    except ConfigError as err:
+        raise ConfigError([*err.problems, *map(str, problems)]) from err
+    made = parts.make(part, request.request(merged, site), problems)
+    print(made.text, end="")
+    for hint in made.hints:
+        LOG.info("%s", hint)
+    return 0
 
 
 def _bootstrap(options: Options, goal: Goal) -> int:

@@ -123,6 +123,14 @@ def read_config(machine: Machine, path: Optional[Path]) -> Source:
         return Source(name, problems=("this is not UTF-8 text",))
 
 
+def read_files(machine: Machine, wanted: Wanted) -> Merged:
+    """The settings of config.yaml and of the user-data that was given as a file, without asking for anything else."""
+    sources = [read_config(machine, wanted.config)]
+    if wanted.user_data:
+        sources.append(parse(_read(wanted.user_data)).source)
+    return merge(sources)
+
+
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:

@@ -23,16 +23,17 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "__init__ errors grammar secret journal ladder render emulator.profile emulator.watch check"
-        " check.finding check.outside emulator.http budget unpacking",
+        " check.finding check.outside emulator.http budget unpacking kit",
         "multipart logs model processes yaml_document aws_refusals imds.access emulator.content check.report"
         " json_document",
         "system security fence process_tree aws imds.transport emulator.answers iam_policy network",
         "settings daemons htcondor state systemd fence_tools imds.refusals emulator.server",
-        "worker_config machine supervisor imds.client emulator document",
-        "steps host pool simulation imds.instance unmarked",
-        "forms fence_steps imds.credentials daemon_steps stop_steps unit_steps leftovers progress",
-        "imds parts plan status",
-        "userdata metadata secret_sources apply",
+        "worker_config machine supervisor imds.client emulator document kit.request",
+        "steps host pool simulation imds.instance unmarked kit.role kit.token kit.user_data",
+        "forms fence_steps imds.credentials daemon_steps stop_steps unit_steps leftovers progress"
+        " kit.central_manager kit.launch_template",
+        "imds parts plan status kit.security_group kit.submit",
+        "userdata metadata secret_sources apply kit.parts",
         "gather",
         "preview check.scene",
         "check.configuration check.ec2 check.image check.installed check.network check.secrets check.trust"
@@ -67,6 +68,7 @@ FENCES: Dict[str, Set[str]] = {
     ".emulator": {"simulation"},
     ".simulation": {"commands"},
     ".check": {"commands"},
+    ".kit": {"commands"},
 }
 
 # Modules that may import only these of ours, whatever their layer.
@@ -77,6 +79,8 @@ ONLY: Dict[str, Set[str]] = {
     "render": set(),
     "imds": {"errors", "grammar", "model", "secret"},  # and its own modules
     "emulator": {"errors"},  # and its own modules
+    # A kit is made from what was read, whatever machine this is.
+    "kit": {"errors", "grammar", "iam_policy", "model", "render", "secret", "security", "settings", "worker_config"},
 }
 
 # A plan is a pure function of facts: of what acts on the machine it may know constants and kinds of step.
@@ -102,6 +106,7 @@ PURE = (
     "userdata",
     "yaml_document",
     "render",
+    *(module for module in MODULES if module.startswith("kit.")),
 )
 ACTING = ("system", "processes", "process_tree", "daemons", "htcondor", "machine", "pool", "supervisor", "systemd")
 # These functions of acting modules only compute.

@@ -1,0 +1,39 @@
+"""The least policy of the workers' role: to read the secrets that the settings name."""
+
+from typing import Any, Dict, Iterator
+
+from ..errors import AnnexError, ConfigError
+from ..iam_policy import least_policy, references
+from ..model import Settings
+from .request import Request, missing
+
+
+def is_needed(settings: Settings) -> bool:
+    """Whether a worker asks an API of AWS for anything."""
+    return any(True for _ in references(settings))
+
+
+def problems(request: Request) -> Iterator[AnnexError]:
+    """Nothing to allow, or not known where."""
+    if not is_needed(request.settings):
+        yield ConfigError(
+            [
+                "these settings name no secret that is kept in AWS (secretsmanager:, ssm:, s3://): the workers need no "
+                "role, and no policy"
+            ]
+        )
+        return
+    yield from missing(request.site, "region", "account")
+
+
+def document(request: Request) -> Dict[str, Any]:
+    """Input of iam create-policy and put-role-policy."""
+    site = request.site
+    return least_policy(request.settings, str(site.region), str(site.account), own_keys=site.own_keys)
+
+
+def hints(request: Request) -> Iterator[str]:
+    """What to do with it."""
+    yield f"next: aws iam put-role-policy --role-name ROLE --policy-name {request.site.name} --policy-document file://FILE"
+    if not request.site.own_keys:
+        yield "where a secret is encrypted with a KMS key of your own, add --own-keys"

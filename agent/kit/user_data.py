@@ -1,0 +1,90 @@
+"""User-data that says what these settings say: read on a worker, it gives the same settings again."""
+
+import json
+import re
+from typing import Any, Iterator, List
+
+from ..errors import AnnexError, ConfigError
+from ..secret import Reference, Secrets
+from ..settings import KEYS
+from .request import Request
+
+LIMIT = 16 * 1024  # EC2 user guide, "Instance user data": before base64
+_MARK = "#annex-agent"
+_BOUNDARY = "annex-agent"
+# Plain to read, and text to every parser of YAML.
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*(?::[A-Za-z0-9_./-]+)*\Z")
+_NOT_TEXT = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
+
+
+def problems(request: Request) -> Iterator[AnnexError]:
+    """A secret that everybody could read, and more than EC2 takes."""
+    for field in Secrets._fields:
+        place = getattr(request.settings, field)
+        if place is not None and place.scheme == "inline":
+            yield ConfigError(
+                [
+                    f"{_path(field)} is inline:, and whoever may describe the instance reads its user-data: keep the "
+                    "secret with secretsmanager:NAME, ssm:NAME or s3://BUCKET/KEY"
+                ]
+            )
+    if len(text(request).encode("ascii")) > LIMIT:
+        yield ConfigError(
+            [f"these settings make more than {LIMIT // 1024} KiB of user-data: put some into the image's config.yaml"]
+        )
+
+
+def text(request: Request) -> str:
+    """The document, all ASCII; with ``--mime`` as the one part of a message, to which others can be added."""
+    document = "\n".join([_MARK, *_lines(request)]) + "\n"
+    if not request.site.mime:
+        return document
+    return (
+        f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="{_BOUNDARY}"\n\n'
+        f"--{_BOUNDARY}\nContent-Type: text/x-annex-agent\n\n{document}--{_BOUNDARY}--\n"
+    )
+
+
+def _lines(request: Request) -> Iterator[str]:
+    section = ""
+    for key in KEYS:
+        if key.field not in request.given:
+            continue
+        head, dot, name = key.path.partition(".")
+        if dot and head != section:
+            yield f"{head}:"
+        section = head if dot else ""
+        indent = "  " if dot else ""
+        yield f"{indent}{name if dot else head}: {_value(getattr(request.settings, key.field))}"
+    if request.settings.condor:
+        yield "condor:"
+        yield from (f"  {_quoted(knob.name)}: {_quoted(knob.value)}" for knob in request.settings.condor)
+
+
+def _value(value: Any) -> str:
+    """As the parser of settings.KEYS reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value}s"  # all our numbers are durations
+    if isinstance(value, Reference):
+        return _scalar(f"{value.scheme}:{value.reveal()}")
+    if value is None:
+        return "shared"  # network.ports: the one key whose None can be given
+    if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
+        return _scalar("-".join(map(str, value)))
+    return f"[{', '.join(map(_quoted, value))}]" if isinstance(value, tuple) else _scalar(str(value))
+
+
+def _scalar(text: str) -> str:
+    return text if _PLAIN.match(text) and text.lower() not in _NOT_TEXT else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    """Double quotes are read alike by JSON and YAML; only beyond the first plane they write a character otherwise."""
+    parts: List[str] = [json.dumps(char)[1:-1] if ord(char) < 0x10000 else f"\\U{ord(char):08x}" for char in text]
+    return f'"{"".join(parts)}"'
+
+
+def _path(field: str) -> str:
+    return next((key.path for key in KEYS if key.field == field), field)
