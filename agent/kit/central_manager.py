@@ -12,12 +12,8 @@ from ..errors import AnnexError, ConfigError
 from ..model import Knob, Settings
 from ..render import render
 from ..worker_config import Block
-from .request import Request, missing
-from .token import no_trust_domain
+from .request import FILE, PORT, Request, missing, no_trust_domain
 
-# It is read after the site's own files, whose lists it extends.
-FILE = "/etc/condor/config.d/70-annex-workers.config"
-PORT = 9618
 _FEATURES = ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY")
 # Beside the signing key of tokens, which SEC_PASSWORD_FILE is otherwise: a password that workers know must not be it.
 _PASSWORD_FILE = "/etc/condor/annex-pool-password"  # noqa: S105 - a path

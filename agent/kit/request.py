@@ -5,10 +5,13 @@ import re
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import grammar
-from ..errors import AnnexError, UsageError
+from ..errors import AnnexError, ConfigError, UsageError
 from ..model import Settings
 from ..settings import Merged
 
+# On the site's own machines; it is read after their other files, whose lists it extends.
+FILE = "/etc/condor/config.d/70-annex-workers.config"
+PORT = 9618  # of the collector, and of every host whose daemons share one
 _DAY_S = 86400
 _LONGEST_S = 3650 * _DAY_S
 
@@ -57,6 +60,17 @@ def missing(site: Site, *needs: str) -> Iterator[AnnexError]:
     for field in needs:
         if not getattr(site, field):
             yield UsageError(f"--{field.replace('_', '-')} is needed: {_MEANINGS[field]}")
+
+
+def no_trust_domain(settings: Settings) -> Iterator[AnnexError]:
+    """Tokens name the domain that they are for."""
+    if not settings.trust_domain:
+        yield ConfigError(
+            [
+                "security.trust_domain is needed for tokens: what condor_config_val TRUST_DOMAIN says on the central "
+                "manager, or for a new pool a name such as example.org"
+            ]
+        )
 
 
 # What an option is, for whoever has left it out.

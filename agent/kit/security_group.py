@@ -8,8 +8,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from ..errors import AnnexError, ConfigError, UsageError
 from ..model import Settings
-from .central_manager import PORT
-from .request import Request, missing
+from .request import PORT, Request, missing
 
 _SSH = 22
 # What the owner's own knobs would change about the ports, behind the back of these rules.

@@ -7,8 +7,7 @@ from ..model import Knob, Settings
 from ..render import render
 from ..settings import network_name_fields
 from ..worker_config import Block
-from .central_manager import FILE, PORT
-from .request import Request
+from .request import FILE, PORT, Request
 
 
 def text(request: Request) -> str:

@@ -10,10 +10,9 @@ from typing import Iterator, Optional, Tuple
 
 from .. import security
 from ..errors import AnnexError, ConfigError
-from ..model import Settings
 from ..render import render
 from ..secret import Reference
-from .request import Request, missing
+from .request import Request, missing, no_trust_domain
 
 # HTCondor takes a worker's ads with the first two, and lets its startd register for connections through the collector
 # (CCB) with them, too; READ is for pools that do not tell everybody what is in them.
@@ -37,17 +36,6 @@ def problems(request: Request) -> Iterator[AnnexError]:
     if method == "idtokens":
         yield from no_trust_domain(settings)
     yield from _no_place(request, method)
-
-
-def no_trust_domain(settings: Settings) -> Iterator[AnnexError]:
-    """Tokens name the domain that they are for."""
-    if not settings.trust_domain:
-        yield ConfigError(
-            [
-                "security.trust_domain is needed for tokens: what condor_config_val TRUST_DOMAIN says on the central "
-                "manager, or for a new pool a name such as example.org"
-            ]
-        )
 
 
 def _no_place(request: Request, method: str) -> Iterator[AnnexError]:
