@@ -7,7 +7,6 @@ import ipaddress
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from ..errors import AnnexError, ConfigError, UsageError
-from ..model import Settings
 from .request import PORT, Request, missing
 
 _SSH = 22
@@ -29,14 +28,19 @@ def problems(request: Request) -> Iterator[AnnexError]:
     for knob in settings.condor:
         if knob.name.upper().rpartition(".")[2] in _PORT_KNOBS:
             yield ConfigError([f"condor.{knob.name} moves the workers' ports: say it with network.ports instead"])
-    if not _lets_nobody_in(settings):
+    if not site.no_public_address:
         yield from missing(site, "site_cidr")
+    elif settings.advertise != "auto":
+        yield UsageError(
+            f"--no-public-address: workers are reached through the collector only with network.advertise: auto, and it "
+            f"is {settings.advertise}: change that, or give --site-cidr"
+        )
     if len(site.security_group) > 1:
         yield UsageError("--security-group: the rules are for one security group, name only one")
-    elif site.security_group and _lets_nobody_in(settings) and not site.admin_cidr:
+    elif site.security_group and site.no_public_address and not site.admin_cidr:
         yield UsageError(
-            "nothing comes in to these workers (network.advertise: private), and a new security group lets nothing "
-            "in: leave --security-group out to make it, or add --admin-cidr for SSH"
+            "nothing comes in to these workers, and a new security group lets nothing in: leave --security-group out "
+            "to make it, or add --admin-cidr for SSH"
         )
 
 
@@ -64,18 +68,13 @@ def hints(request: Request) -> Iterator[str]:
     yield "next: aws ec2 create-security-group --cli-input-json file://FILE --query GroupId --output text"
     if not site.vpc:
         yield "the group is for the default VPC: give --vpc for another one"
-    if not _lets_nobody_in(request.settings) or site.admin_cidr:
+    if not site.no_public_address or site.admin_cidr:
         yield "then this part again, with --security-group and that id, for its rules"
-
-
-def _lets_nobody_in(settings: Settings) -> bool:
-    """Whether daemons outside reach the workers through the collector alone."""
-    return settings.advertise == "private"
 
 
 def _rules(request: Request) -> Iterator[Dict[str, Any]]:
     site = request.site
-    if not _lets_nobody_in(request.settings):
+    if not site.no_public_address:
         ports = request.settings.ports or (PORT, PORT)
         yield _rule(ports, site.site_cidr, "HTCondor: central manager and access points")
     if site.admin_cidr:

@@ -28,7 +28,7 @@ def text(request: Request) -> str:
         ),
         Block(
             f"Workers come back to this machine for their jobs' files: let TCP port {PORT} in from them. "
-            + _how_workers_are_reached(settings),
+            + _how_workers_are_reached(request),
             (),
         ),
         Block(_private_network(settings), ()),
@@ -51,16 +51,17 @@ def hints(request: Request) -> Iterator[str]:
     )
 
 
-def _how_workers_are_reached(settings: Settings) -> str:
+def _how_workers_are_reached(request: Request) -> str:
+    settings = request.settings
     ports = "-".join(map(str, settings.ports)) if settings.ports else str(PORT)
     if settings.advertise == "private":
-        return (
-            "They have no public address, and call back when they are wanted (CCB), so it must be open for that, too."
-        )
-    public = f"It must reach TCP port {ports} of theirs"
+        return f"It must reach TCP port {ports} of their private addresses (network.advertise: private)."
     if settings.advertise == "public":
-        return f"{public}."
-    return f"{public}; those without a public address call back instead (CCB), by the same port of this machine."
+        return f"It must reach TCP port {ports} of theirs."
+    relayed = "call back when they are wanted (CCB), by the same port of this machine."
+    if request.site.no_public_address:
+        return f"They have no public address, and {relayed}"
+    return f"It must reach TCP port {ports} of theirs; those without a public address {relayed}"
 
 
 def _private_network(settings: Settings) -> str:

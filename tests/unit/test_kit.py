@@ -222,7 +222,7 @@ VALUES: Mapping[str, "st.SearchStrategy[Any]"] = {
     "hostname": st.one_of(st.sampled_from(["public", "private", "keep"]), _HOST_NAME),
     "network.advertise": st.sampled_from(["auto", "public", "private"]),
     "network.private_network_name": st.sampled_from(["{vpc_id}", "amazon-{region}-x", "ours"]),
-    "network.ports": st.sampled_from(["shared", "40000-40050", "1024-1024"]),
+    "network.ports": st.sampled_from(["shared", "40000-40050", "1024-65535"]),
     "aws.proxy": st.sampled_from(["http://proxy.example.org:3128", "https://[fd00::1]:8080/"]),
     "aws.timeout": _DURATION,
     "metadata.v1": st.sampled_from(["fallback", "never"]),
@@ -376,11 +376,20 @@ class TestTheSecurityGroup:
             (22, 22, "198.51.100.7/32"),
         ]
 
-    def test_nothing_comes_in_where_workers_use_the_collector_alone(self) -> None:
-        settings = {**IDTOKENS, "network": {"advertise": "private"}}
-        assert "nothing comes in" in str(refused("security-group", settings))
-        assert make("security-group", settings, {}).text
-        assert [rule[1] for rule in self.rules(settings, admin_cidr=["198.51.100.0/24"])] == [22]
+    def test_nothing_comes_in_where_workers_are_reached_through_the_collector_alone(self) -> None:
+        options = {**OPTIONS, "no_public_address": True, "site_cidr": None}
+        assert "nothing comes in" in str(refused("security-group", IDTOKENS, options))
+        assert make("security-group", IDTOKENS, {**options, "security_group": None}).text
+        rules = self.rules(IDTOKENS, admin_cidr=["198.51.100.0/24"], no_public_address=True)
+        assert [rule[1] for rule in rules] == [22]
+
+    @pytest.mark.parametrize("advertise", ["public", "private"])
+    def test_which_the_settings_must_have_asked_for(self, advertise: str) -> None:
+        settings = {**IDTOKENS, "network": {"advertise": advertise}}
+        assert "network.advertise: auto" in str(
+            refused("security-group", settings, {**OPTIONS, "no_public_address": True})
+        )
+        assert [rule[1] for rule in self.rules(settings)] == [9618]
 
     @pytest.mark.parametrize("knob", ["SHARED_PORT_PORT", "STARTD.lowport", "use_shared_port"])
     def test_it_does_not_guess_what_the_owners_own_knobs_do_to_the_ports(self, knob: str) -> None:
@@ -464,7 +473,7 @@ class TestTheAccessPoint:
         ("network", "words"),
         [
             ({"advertise": "public"}, "It must reach TCP port 9618 of theirs."),
-            ({"advertise": "private"}, "They have no public address"),
+            ({"advertise": "private"}, "It must reach TCP port 9618 of their private addresses"),
             ({"ports": "40000-40050"}, "It must reach TCP port 40000-40050 of theirs;"),
             ({"private_network_name": "{vpc_id}"}, "PRIVATE_NETWORK_NAME = {vpc_id} (with its own {vpc_id})"),
             ({"private_network_name": "ours"}, "PRIVATE_NETWORK_NAME = ours to use"),
@@ -473,6 +482,11 @@ class TestTheAccessPoint:
     def test_it_says_how_the_workers_are_reached(self, network: Mapping[str, str], words: str) -> None:
         text = " ".join(made("submit", {**IDTOKENS, "network": network}).replace("\n# ", " ").split())
         assert words in text
+
+    def test_workers_that_get_no_public_address_call_back(self) -> None:
+        text = made("submit", IDTOKENS, no_public_address=True).replace("\n# ", " ")
+        assert "They have no public address, and call back" in text
+        assert "It must reach" not in text
 
 
 PLACES = {
