@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from .aws_refusals import NEVER_SENT, Trouble, Wish, refusal
 from .errors import AnnexError, SecretError
+from .logs import LOG
 from .secret import Credentials
 
 _T = TypeVar("_T")
@@ -34,16 +35,21 @@ class Deadline:
         seconds: float,
         propagation_s: float = 15.0,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Optional[Callable[[float], object]] = None,
     ) -> None:
         self.seconds = seconds
         self.propagation_s = min(propagation_s, seconds)
-        self._clock, self._sleep = clock, sleep
+        self._given_up = threading.Event()
+        self._clock, self._sleep = clock, sleep or self._given_up.wait
         self._begin: Optional[float] = None
 
     def begin(self) -> None:
         """From now on; the first call counts."""
         self._begin = self._clock() if self._begin is None else self._begin
+
+    def give_up(self) -> None:
+        """Nobody waits any more: no other try is made, whoever was to make one."""
+        self._given_up.set()
 
     @property
     def elapsed_s(self) -> float:
@@ -64,7 +70,7 @@ class Deadline:
         if self.elapsed_s + pause_s >= end_s:
             return False
         self._sleep(pause_s)
-        return True
+        return not self._given_up.is_set()
 
 
 class Session:
@@ -108,6 +114,8 @@ class Session:
                 raise refusal(wish, found, self._role, self.deadline.elapsed_s)
             if found.is_expired:
                 self._forget()
+            if not attempt:
+                LOG.info("%s: %s, trying again", wish.words, found)
             attempt += 1
 
     def client(self, wish: Wish) -> Any:

@@ -56,6 +56,16 @@ class Trouble(NamedTuple):
     host: str = ""
     is_of_s3: bool = False
 
+    def __str__(self) -> str:
+        return (
+            f"{self.host} answered {self.answer}" if self.status > 0 else f"{self.host} did not answer ({self.answer})"
+        )
+
+    @property
+    def answer(self) -> str:
+        """The code, if it is one."""
+        return self.code if _CODE.fullmatch(self.code) else "what is no error of AWS's"
+
     @property
     def is_passing(self) -> bool:
         """Worth another try: no answer, throttled, or AWS's own fault."""
@@ -85,7 +95,7 @@ def refusal(wish: Wish, trouble: Trouble, role: str, waited_s: float) -> SecretE
     words = sentence.format(
         **wish._asdict(),
         host=trouble.host,
-        answer=trouble.code if _CODE.fullmatch(trouble.code) else "what is no error of AWS's",
+        answer=trouble.answer,
         status=trouble.status,
         role=role,
         waited=f"{waited_s:.0f} s",

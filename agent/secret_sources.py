@@ -45,7 +45,12 @@ def obtain(settings: Settings, system: System, session: Optional[Session] = None
             field: beside.submit(_tried, reference, LIMITS[field], system, session, place)
             for field, reference in places.items()
         }
-    answers = {field: future.result() for field, future in tried.items()}
+        try:
+            answers = {field: future.result() for field, future in tried.items()}
+        except BaseException:  # Ctrl-C, or the end of a service
+            if session:
+                session.deadline.give_up()
+            raise
     found = {field: answer for field, answer in answers.items() if isinstance(answer, Secret)}
     failures = {str(answer): answer for answer in answers.values() if isinstance(answer, SecretError)}
     return Obtained(Secrets(**found), tuple(failures.values()))

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import socket
+import subprocess
+import sys
 import threading
 import traceback
 from pathlib import Path
@@ -20,6 +23,7 @@ from annex_agent.errors import SecretDenied, SecretError
 from annex_agent.gather import Patience, Wanted, Way, fetch
 from annex_agent.iam_policy import least_policy
 from annex_agent.imds import Access, Imds, read_instance
+from annex_agent.logs import LOG
 from annex_agent.machine import local_machine
 from annex_agent.model import Instance, Settings
 from annex_agent.secret import Secrets, reference
@@ -54,6 +58,11 @@ def imds() -> Iterator[Emulator]:
         yield running
 
 
+def settings_of(**places: str) -> Settings:
+    references: Dict[str, Any] = {field: reference(text) for field, text in places.items()}
+    return Settings(**references)
+
+
 class Worker:
     """An instance that fetches what is asked of it."""
 
@@ -63,7 +72,7 @@ class Worker:
         self.role: Optional[str] = None
 
     def fetch(self, patience: Patience = QUICK, aws: Optional[Dict[str, Any]] = None, **places: str) -> Obtained:
-        settings = Settings(**{field: reference(text) for field, text in places.items()}, **(aws or {}))
+        settings = settings_of(**places)._replace(**(aws or {}))
         client = Imds(Access((self.imds.url,), 10.0))
         try:
             instance = self.instance or read_instance(client).instance
@@ -159,9 +168,8 @@ class TestWhatIsGot:
 
     def test_the_least_policy_is_enough_and_no_more_is_needed(self, aws: Server, worker: Worker) -> None:
         put(aws)
-        places = {"token": SECRET, "pool_password": PARAMETER, "bundle": OBJECT}
-        settings = Settings(**{field: reference(text) for field, text in places.items()})
-        policy = least_policy(settings, REGION, ACCOUNT)
+        places: Dict[str, Any] = {"token": SECRET, "pool_password": PARAMETER, "bundle": OBJECT}
+        policy = least_policy(settings_of(**places), REGION, ACCOUNT)
         aws.grant(policy)
         assert worker.fetch(**places).failures == ()
         for left_out in policy["Statement"]:
@@ -369,6 +377,33 @@ class TestPatience:
         assert worker.token() == TOKEN.encode()
         assert len(aws.requests) == 3
 
+    def test_trying_again_is_logged_once(
+        self, aws: Server, worker: Worker, caplog: "pytest.LogCaptureFixture", monkeypatch: "pytest.MonkeyPatch"
+    ) -> None:
+        put(aws)
+        aws.fail("", times=2, **json_error("ThrottlingException", TOKEN))
+        monkeypatch.setattr(LOG, "propagate", True)
+        with caplog.at_level(logging.INFO):
+            worker.token()
+        (line,) = caplog.messages
+        assert_matches(rf"^the secret {SECRET}: 127.0.0.1:\d+ answered ThrottlingException, trying again$", line)
+
+    def test_an_interruption_ends_it(self, worker: Worker, tmp_path: Path) -> None:
+        code = (
+            "import os, signal, sys, threading\n"
+            "from annex_agent.cli import main\n"
+            "threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+            "sys.exit(main(['configure', '--simulate', '--profile', 'spot', *sys.argv[1:]]))\n"
+        )
+        user_data = tmp_path / "user-data"
+        settings = {"central_manager": "cm.example.org", "security": {"token": SECRET}, "aws": {"timeout": "1h"}}
+        user_data.write_text(f"#annex-agent\n{json.dumps(settings)}")
+        (tmp_path / "root").mkdir()
+        arguments = ["--user-data", str(user_data), "--root", str(tmp_path / "root")]
+        environ = {**os.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+        done = subprocess.run([sys.executable, "-c", code, *arguments], env=environ, check=False, timeout=60)
+        assert done.returncode == 130
+
     def test_what_does_not_pass_ends_with_the_deadline(self, aws: Server, worker: Worker) -> None:
         aws.fail("", times=1000, **json_error("ThrottlingException"))
         short = Patience(secrets_s=1.0, propagation_s=0.0)
@@ -473,7 +508,7 @@ class TestTheCallersEnvironment:
         assert "AWS knows nothing of them" in str(worker.refusal())
 
     def test_without_boto3_it_says_how_to_install_it(self, worker: Worker, monkeypatch: "pytest.MonkeyPatch") -> None:
-        monkeypatch.setitem(__import__("sys").modules, "botocore.session", None)
+        monkeypatch.setitem(sys.modules, "botocore.session", None)
         assert "dnf install python3-boto3" in str(worker.refusal())
 
     def test_nothing_of_it_is_logged(

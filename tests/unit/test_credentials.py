@@ -1,6 +1,7 @@
 """The role's credentials: one request, never shown, and a little patience just after a launch."""
 
 import json
+import threading
 from typing import Iterator, List
 
 import pytest
@@ -156,4 +157,11 @@ class TestDeadline:
         assert not deadline.pauses(0, 4.0)
         clock.now = 200.0
         assert deadline.remaining_s == 0.0
+        assert not deadline.pauses(0)
+
+    def test_nobody_sleeps_once_it_is_given_up(self) -> None:
+        deadline = Deadline(3600.0)
+        deadline.begin()
+        threading.Timer(0.05, deadline.give_up).start()
+        assert not deadline.pauses(10)
         assert not deadline.pauses(0)

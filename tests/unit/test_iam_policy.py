@@ -15,8 +15,8 @@ SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret"
 
 
 def policy(own_keys: bool = False, **places: str) -> List[Dict[str, Any]]:
-    settings = Settings(**{field: reference(text) for field, text in places.items()})
-    document = least_policy(settings, "eu-west-1", ACCOUNT, "aws", own_keys)
+    references: Dict[str, Any] = {field: reference(text) for field, text in places.items()}
+    document = least_policy(Settings(**references), "eu-west-1", ACCOUNT, "aws", own_keys)
     assert document["Version"] == "2012-10-17"
     json.dumps(document)
     return list(document["Statement"])
