@@ -29,11 +29,12 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         "system security fence process_tree aws imds.transport emulator.answers iam_policy network",
         "settings daemons htcondor state systemd fence_tools imds.refusals emulator.server",
         "worker_config machine supervisor imds.client emulator document kit.request",
-        "steps host pool simulation imds.instance unmarked kit.role kit.token kit.user_data",
+        "steps host pool simulation imds.instance unmarked kit.role kit.token kit.user_data"
+        " kit.central_manager kit.security_group kit.submit",
         "forms fence_steps imds.credentials daemon_steps stop_steps unit_steps leftovers progress"
-        " kit.central_manager kit.launch_template",
-        "imds parts plan status kit.security_group kit.submit",
-        "userdata metadata secret_sources apply kit.parts",
+        " kit.launch_template",
+        "imds parts plan status kit.parts",
+        "userdata metadata secret_sources apply",
         "gather",
         "preview check.scene",
         "check.configuration check.ec2 check.image check.installed check.network check.secrets check.trust"
