@@ -10,7 +10,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .budget import TOO_LONG
 from .document import Text, UserData, left_to_others, wrong
-from .settings import WRAPPER, Source, from_document
+from .schema import WRAPPER
+from .settings import Source, from_document
 from .unmarked import begins_with_key, read_unmarked
 
 _AT_THE_TOP = re.compile(rf"^[\"']?{WRAPPER}[\"']?\s*:", re.MULTILINE)

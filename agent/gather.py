@@ -17,8 +17,9 @@ from .imds import Imds, Reading, read_instance
 from .machine import Machine
 from .metadata import open_metadata
 from .model import Facts, Instance, Settings
+from .schema import KEYS
 from .secret_sources import Obtained, await_role, obtain, role_session, wanted_secrets
-from .settings import CONFIG_FILE, KEYS, Merged, Source, from_yaml, merge
+from .settings import CONFIG_FILE, Merged, Source, from_yaml, merge
 from .system import System
 from .userdata import parse
 

@@ -1,12 +1,12 @@
 """A dry run's text: the facts, then each step as it would be applied to the machine as it is now."""
 
-from typing import Iterator, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from .errors import AnnexError
 from .gather import Gathered
 from .machine import Machine
 from .plan import Plan
-from .settings import KEYS
+from .settings import Merged, in_words
 from .steps import Step
 
 
@@ -26,27 +26,8 @@ def show_facts(gathered: Gathered) -> str:
         ("HTCondor", host.condor.version if host.condor else "not installed here"),
     ]
     facts = [f"  {name:<12} {value}" for name, value in rows if value]
-    return "\n".join(["Facts", *facts, "", "Settings", *_settings(gathered)])
-
-
-def _settings(gathered: Gathered) -> Iterator[str]:
-    settings = gathered.facts.settings
-    for key in KEYS:
-        value = getattr(settings, key.field)
-        shown = _in_words(value)
-        if shown:
-            yield f"  {key.path:<29} {shown}  ({gathered.origins.get(key.field, 'default')})"
-    if settings.condor:
-        yield f"  {'condor':<29} {len(settings.condor)} knobs  ({gathered.origins.get('condor', 'default')})"
-
-
-def _in_words(value: object) -> str:
-    """A setting's value as the settings file would have it, nearly; empty where it has none."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ", ".join(value) if all(isinstance(part, str) for part in value) else "-".join(map(str, value))
-    return f"{value} s" if isinstance(value, int) else str(value or "")
+    settings = in_words(Merged(gathered.facts.settings, gathered.origins))
+    return "\n".join(["Facts", *facts, "", "Settings", *(f"  {line}" for line in settings)])
 
 
 def show_plan(plan: Plan, machine: Machine) -> "tuple[str, AnnexError | None]":

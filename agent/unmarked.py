@@ -7,7 +7,8 @@ from . import grammar
 from .budget import TOO_LONG, TOO_MANY
 from .document import Text, UserData, nothing, wrong
 from .model import Knob
-from .settings import Source, central_managers, from_knobs
+from .network_values import central_managers
+from .settings import Source, from_knobs
 
 _YAML_KEY = re.compile(r"---\s*$|[\"']?\w+[\"']?\s*:(?:\s|$)")
 _KNOB_LINE = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_.]*\s*=")

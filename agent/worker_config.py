@@ -9,7 +9,7 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 from . import grammar, network, security
 from .errors import ConfigError
 from .model import Facts, Knob
-from .settings import network_name_fields
+from .network_values import network_name_fields
 
 # Two minutes is EC2's notice. What a job may use of it leaves time to notice the notice, and to go.
 SPOT_VACATE_S = 100

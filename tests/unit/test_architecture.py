@@ -26,13 +26,15 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         " check.finding check.outside emulator.http budget unpacking kit",
         "multipart logs model processes yaml_document aws_refusals imds.access emulator.content check.report"
         " json_document",
-        "system security fence process_tree aws imds.transport emulator.answers iam_policy network",
-        "settings daemons htcondor state systemd fence_tools imds.refusals emulator.server",
-        "worker_config machine supervisor imds.client emulator document kit.request",
+        "system security fence process_tree aws values imds.transport emulator.answers iam_policy network",
+        "network_values daemons htcondor state systemd fence_tools imds.refusals emulator.server",
+        "schema machine supervisor imds.client emulator",
+        "mapping",
+        "settings",
+        "worker_config document kit.request",
         "steps host pool simulation imds.instance unmarked kit.role kit.token kit.user_data"
         " kit.central_manager kit.security_group kit.submit",
-        "forms fence_steps imds.credentials daemon_steps stop_steps unit_steps leftovers progress"
-        " kit.launch_template",
+        "forms fence_steps imds.credentials daemon_steps stop_steps unit_steps leftovers progress kit.launch_template",
         "imds parts plan status kit.parts",
         "userdata metadata secret_sources apply",
         "gather",
@@ -81,7 +83,10 @@ ONLY: Dict[str, Set[str]] = {
     "imds": {"errors", "grammar", "model", "secret"},  # and its own modules
     "emulator": {"errors"},  # and its own modules
     # A kit is made from what was read, whatever machine this is.
-    "kit": {"errors", "grammar", "iam_policy", "model", "render", "secret", "security", "settings", "worker_config"},
+    "kit": {
+        *("errors", "grammar", "iam_policy", "model", "network_values", "render", "schema", "secret", "security"),
+        *("settings", "worker_config"),
+    },
 }
 
 # A plan is a pure function of facts: of what acts on the machine it may know constants and kinds of step.
@@ -94,6 +99,10 @@ PURE = (
     "secret",
     "iam_policy",
     "security",
+    "values",
+    "network_values",
+    "schema",
+    "mapping",
     "settings",
     "budget",
     "document",

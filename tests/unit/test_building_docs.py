@@ -8,7 +8,7 @@ from typing import List, Set, Tuple
 import pytest
 
 from annex_agent import cli
-from annex_agent.settings import KEYS
+from annex_agent.schema import KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs/building-an-ami.md").read_text(encoding="utf-8")

@@ -404,7 +404,7 @@ class TestARunningMachine:
         live.holds("/etc/annex-agent/config.yaml", "stop: {timeout: soon}\ncolour: red\n")
         live.command("condor_config_val", "echo 'Syntax error' >&2; exit 1")
         assert cli.main(["stop"]) == 0
-        assert "config.yaml: stop.timeout" in capsys.readouterr().err
+        assert "config.yaml: line 1: stop.timeout" in capsys.readouterr().err
 
     def test_a_stop_does_not_fail_for_a_configuration_that_cannot_be_read(self, live: LiveTree) -> None:
         (live.root / "etc/annex-agent/config.yaml").mkdir(parents=True)

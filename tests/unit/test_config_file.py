@@ -7,7 +7,8 @@ from typing import List
 import pytest
 
 from annex_agent.model import Settings
-from annex_agent.settings import KEYS, Source, from_yaml
+from annex_agent.schema import KEYS
+from annex_agent.settings import Source, from_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = (ROOT / "packaging/config.yaml").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import Dict, Set
 import pytest
 
 from annex_agent import cli
-from annex_agent.settings import KEYS
+from annex_agent.schema import KEYS
 from annex_agent.worker_config import worker_blocks
 
 from .conftest import WIKI

@@ -19,7 +19,8 @@ from annex_agent.errors import AnnexError, ConfigError, UsageError
 from annex_agent.kit import parts
 from annex_agent.kit.request import read_site, request
 from annex_agent.kit.user_data import LIMIT
-from annex_agent.settings import KEYS, Merged, from_document, merge
+from annex_agent.schema import KEYS
+from annex_agent.settings import Merged, from_document, merge
 
 IDTOKENS = {
     "central_manager": "cm.example.org",
@@ -182,8 +183,8 @@ class TestTheCommand:
         assert cli.main(["kit", "token", "--config", str(config), "--region", "here", "--vpc", "there"]) == 5
         said = capsys.readouterr()
         assert said.out == ""
-        assert said.err.count("\n") == 4
-        for word in ("colour", "stop.mode", "--region", "--vpc"):
+        assert said.err.count("\n") == 5
+        for word in ("colour", "stop.mode", "no central manager", "--region", "--vpc"):
             assert word in said.err
 
     @pytest.mark.parametrize("arguments", [["start", "token"], ["stop", "now"], ["--dry-run", "start", "x"]])

@@ -115,8 +115,8 @@ class TestFacts:
         by_path = {line.split()[0]: " ".join(line.split()[1:]) for line in lines.split("\n") if line.endswith(")")}
         assert by_path["central_manager"] == "cm1.example.org, cm2.example.org:9619 (user-data)"
         assert by_path["annex.name"] == "mine (/etc/annex-agent/config.yaml)"
-        assert by_path["stop.timeout"].startswith("600 ")
-        assert by_path["stop.timeout"].endswith(" (default)")
+        assert by_path["stop.timeout"] == "10m (default)"
+        assert by_path["network.ports"] == "shared (default)"
 
     def test_the_instances_role_is_named_where_it_has_one(self, facts: Build) -> None:
         assert fact(shown(facts(iam_role="annex-worker")), "role") == "annex-worker"

@@ -123,8 +123,8 @@ def test_every_problem_of_every_source_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("colour: red", "'colour' is not a setting"),
-        ("network: {colour: red}", "'network.colour' is not a setting; known here: advertise"),
+        ("colour: red", "line 1: colour: this is not a setting; known here: central_manager, annex"),
+        ("network: {colour: red}", "network.colour: this is not a setting; known here: advertise"),
         ("network: public", "network: must be a mapping"),
         ("hostname: no", "hostname: must be text"),
         ("hostname: 'a b'", "hostname: 'a b' is not a host name"),
