@@ -20,6 +20,7 @@ _NO_CONTACT = (
     "runs here: SharedPortLog says why (condor_config_val SHARED_PORT_LOG names it); it is tried again every minute"
 )
 _LONGEST_PAUSE_S = 1.0
+_REPORTED_WITHIN_S = 5.0
 
 
 class ReadBack(NamedTuple):
@@ -151,6 +152,14 @@ def _tune_kernel(machine: Machine, script: str, tell: Tell) -> None:
         tell(f"{script} ended with {done.code}: {' '.join(done.stderr.split())[:300]}")
 
 
+class Trust(NamedTuple):
+    """By what the collector is to let this worker in, and what to look at where it does not."""
+
+    collector: str = "of this pool"
+    method: str = "image"
+    doubt: str = "does it know this worker?"
+
+
 class WaitForSlot(NamedTuple):
     """Until the collector itself lists a slot of the startd that runs here, and no longer than the deadline."""
 
@@ -158,6 +167,7 @@ class WaitForSlot(NamedTuple):
     startd_address_file: str
     deadline_s: float
     relayed: bool = False  # daemons outside have no other way in than through the collector (CCB)
+    trust: Trust = Trust()
     name: str = "slot"
     description: str = "wait until the collector lists this machine's slot"
 
@@ -186,8 +196,8 @@ class WaitForSlot(NamedTuple):
         return f"in the pool as {pool.names(slots)}"
 
     def _wait(self, machine: Machine) -> Tuple[Slot, ...]:
-        deadline = time.monotonic() + self.deadline_s
-        pause_s, trouble = _FIRST_PAUSE_S, "it lists no slot of this instance"
+        began, deadline = time.monotonic(), time.monotonic() + self.deadline_s
+        pause_s, trouble, has_asked = _FIRST_PAUSE_S, "it lists no slot of this instance", False
         while time.monotonic() < deadline:
             try:
                 slots = pool.listed_slots(machine, self.instance_id, self.startd_address_file)
@@ -197,9 +207,21 @@ class WaitForSlot(NamedTuple):
                 trouble = str(err)
             if machine.daemons.master() is None:
                 raise DaemonError(f"condor_master ended before it had joined the pool{pool.complaints(machine)}")
+            if not has_asked and time.monotonic() - began > _REPORTED_WITHIN_S:
+                # Daemons that were refused before, with another secret, would try again only after minutes.
+                has_asked = pool.report_again(machine, self.startd_address_file)
             time.sleep(pause_s)
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.05)
-        raise DaemonError(
-            f"the collector does not list this machine after {self.deadline_s:g} s: {trouble}"
+        raise DaemonError(self._failure(machine, trouble))
+
+    def _failure(self, machine: Machine, trouble: str) -> str:
+        refusal = machine.htcondor.refusal()
+        if refusal:
+            return (
+                f"the collector {self.trust.collector} refuses this worker (security.method {self.trust.method}: "
+                f"{refusal}): {self.trust.doubt}"
+            )
+        return (
+            f"the collector {self.trust.collector} does not list this machine after {self.deadline_s:g} s: {trouble}"
             f"{pool.complaints(machine)}; check that its port is reachable from here, and that it trusts this worker"
         )

@@ -1,6 +1,8 @@
 """HTCondor's processes on this machine: which there are, and ending them."""
 
+import contextlib
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, Tuple
 
@@ -38,6 +40,13 @@ class Daemons:
         (the tool needs a working configuration), which only means that the next rung follows at once.
         """
         return self._tree().stop(rungs, by_tool, tell) if _is_any() else None
+
+    def report_again(self) -> None:
+        """Have the daemons read their configuration again, and report to the collector at once; no job notices."""
+        master = self.master()
+        if master:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(master.pid, signal.SIGHUP)
 
     def _tree(self) -> "ProcessTree":
         from .process_tree import ProcessTree  # noqa: PLC0415 - psutil, see above

@@ -4,6 +4,7 @@ Order: the image's config.yaml (it says how the metadata service may be read), t
 user-data.  Whatever is wrong in config.yaml and user-data is reported together.
 """
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from .schema import KEYS
 from .secret_sources import Obtained, await_role, obtain, role_session, wanted_secrets
 from .settings import CONFIG_FILE, Merged, Source, from_yaml, merge
 from .system import System
+from .trust_secrets import doubts, judged
 from .userdata import parse
 
 IMDS_DEADLINE_S = 300.0  # at boot, when the network may be late
@@ -79,14 +81,20 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
             merged = merge([config, user_data.source])
             way = Way(imds, environ, wanted.patience)
             instance, obtained = fetch(merged.settings, reading.instance, machine.system, way)
+    secrets, unfit = judged(obtained.secrets)
     version = "IMDSv1 only" if reading.speaks_v1_only else "IMDSv2"
     return Gathered(
-        Facts(instance, merged.settings, host.result(), obtained.secrets),
+        Facts(instance, merged.settings, host.result(), secrets),
         merged.origins,
         f"{reading.endpoint}, {version}",
         user_data.kind,
-        (*_notices(reading), *user_data.notices, *_open_secrets(merged)),
-        obtained.failures,
+        (
+            *_notices(reading),
+            *user_data.notices,
+            *_open_secrets(merged),
+            *doubts(secrets, merged.settings.trust_domain, time.time()),
+        ),
+        (*obtained.failures, *unfit),
     )
 
 

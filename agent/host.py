@@ -1,8 +1,11 @@
 """What the machine itself is: read once, decides nothing."""
 
-from .htcondor import HTCondor
+from typing import Mapping, Tuple
+
+from .htcondor import HTCondor, Setting
 from .machine import Machine
-from .model import Condor, Host
+from .model import PASSWORD_DIRECTORY, TOKEN_DIRECTORY, Condor, Host
+from .security import MORE_PRECISE
 from .state import boot_id, read_state
 
 CLOUD_INIT_DIR = "/etc/cloud/cloud.cfg.d"
@@ -15,7 +18,9 @@ _KNOBS = (
     "STARTD_ADDRESS_FILE",
     "ENABLE_KERNEL_TUNING",
     "LINUX_KERNEL_TUNING_SCRIPT",
+    *("SEC_TOKEN_DIRECTORY", "SEC_TOKEN_SYSTEM_DIRECTORY", "SEC_PASSWORD_DIRECTORY"),
 )
+_TRUST = "(SEC|ALLOW)_.*"
 
 
 def read_host(machine: Machine) -> Host:
@@ -33,7 +38,7 @@ def read_host(machine: Machine) -> Host:
 
 def _condor(htcondor: HTCondor) -> Condor:
     """HTCondor as the image has configured it: what an earlier run of ours wrote is left out."""
-    found = htcondor.read_back("", _KNOBS)
+    found = htcondor.read_back("", _KNOBS, _TRUST)
     value = {name: found[name].value if name in found else "" for name in _KNOBS}
     wants_tuning = value["ENABLE_KERNEL_TUNING"].lower() not in ("false", "no", "0")
     return Condor(
@@ -42,4 +47,13 @@ def _condor(htcondor: HTCondor) -> Condor:
         waste=tuple(dict.fromkeys(value[name] for name in _WASTE if value[name])),
         startd_address_file=value["STARTD_ADDRESS_FILE"],
         tuning_script=value["LINUX_KERNEL_TUNING_SCRIPT"] or None if wants_tuning else None,
+        trust=_more_precise(found),
+        # Its daemons read the one that is for users where it is set, and no other.
+        token_directory=value["SEC_TOKEN_DIRECTORY"] or value["SEC_TOKEN_SYSTEM_DIRECTORY"] or TOKEN_DIRECTORY,
+        password_directory=value["SEC_PASSWORD_DIRECTORY"] or PASSWORD_DIRECTORY,
     )
+
+
+def _more_precise(found: Mapping[str, Setting]) -> Tuple[str, ...]:
+    """What the image's files say of single levels and daemons, not what HTCondor says by default."""
+    return tuple(name for name in sorted(found) if MORE_PRECISE.match(name) and found[name].source.startswith("/"))

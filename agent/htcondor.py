@@ -9,7 +9,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .errors import AnnexError, CommandFailed, CommandTimedOut, ConfigError
+from .errors import AnnexError, CommandError, CommandFailed, CommandTimedOut, ConfigError
 from .processes import Completed, memory_file
 from .system import System
 
@@ -19,6 +19,7 @@ _TIMEOUT_S = 10.0
 # A tool that meets a collector by SSL would note it down in /etc/condor; looking must not write.
 _NO_TRACE = {"_CONDOR_SEC_SYSTEM_KNOWN_HOSTS": "/dev/null"}
 _SLOT_ATTRIBUTES = ("Name", "Machine", "State", "Activity", "MyAddress", "CloudInstanceID")
+_REFUSED = re.compile(r"AUTHENTICATE:\d+|DENIED|post-auth")
 _SOURCE_LINE = re.compile(r" # at: (?P<source>.*?)(?:, line (?P<line>\d+))?\Z")
 
 
@@ -60,14 +61,15 @@ class HTCondor:
         found = self.settings(["STARTD_ADDRESS_FILE"]).get("STARTD_ADDRESS_FILE")
         return found.value if found else ""
 
-    def read_back(self, text: str, names: Sequence[str]) -> Mapping[str, Setting]:
+    def read_back(self, text: str, names: Sequence[str], pattern: str = "") -> Mapping[str, Setting]:
         """The named knobs as HTCondor would see them if ``CONFIG_FILE`` held ``text``; nothing is written.
 
+        With them come those whose names match ``pattern``, a regular expression.
         Raises ``ConfigError`` if HTCondor cannot read the result, in its own words.
         """
         with memory_file(text) as ours, memory_file(_root_file(self._sources(), ours.path)) as root:
             try:
-                done = self._dump(names, {"CONDOR_CONFIG": root.path}, (ours, root))
+                done = self._dump(names, {"CONDOR_CONFIG": root.path}, (ours, root), pattern)
             except CommandTimedOut as err:
                 raise ConfigError(
                     [f"HTCondor cannot expand the configuration ({err}): does one of the knobs refer to itself?"]
@@ -104,6 +106,29 @@ class HTCondor:
         if done.code:
             raise CommandFailed(f"condor_off -peaceful: {_first_sentence(done.stderr or done.stdout)}")
 
+    def scrambled(self, password: str) -> bytes:
+        """A pool password as HTCondor's file of it holds it; the tool writes to memory, and nothing is stored."""
+        with memory_file("") as file:
+            argv = ("condor_store_cred", "add", "-f", file.path, "-i", "-")
+            done = self._system.run(argv, _TIMEOUT_S, text_input=password, inherit=(file,))
+            content = file.content()
+        if done.code or not content:
+            raise CommandFailed(f"condor_store_cred does not take the pool password: {_first_sentence(done.stderr)}")
+        return content
+
+    def refusal(self) -> str:
+        """Why the collector does not let this machine advertise its slots, in HTCondor's words.
+
+        Empty where it does, and where it cannot be reached or gives no answer: that is no refusal.
+        """
+        try:
+            done = self._run("condor_ping", "-type", "collector", "-verbose", "ADVERTISE_STARTD")
+        except CommandError:
+            return ""
+        lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines()]
+        words = [line for line in lines if _REFUSED.search(line)]
+        return "; ".join(words[:3]) if done.code else ""
+
     def _sources(self) -> List[str]:
         """The files that HTCondor reads, in order; only annex-agent's own comes and goes, and that is put in later."""
         if self._listed_sources is None:
@@ -112,10 +137,14 @@ class HTCondor:
         return self._listed_sources
 
     def _dump(
-        self, names: Sequence[str], environ: Optional[Mapping[str, str]] = None, inherit: Sequence[Any] = ()
+        self,
+        names: Sequence[str],
+        environ: Optional[Mapping[str, str]] = None,
+        inherit: Sequence[Any] = (),
+        pattern: str = "",
     ) -> Completed:
-        pattern = "^(" + "|".join(re.escape(name) for name in names) + ")$"
-        argv = ("condor_config_val", "-dump", "-expand", "-verbose", pattern)
+        wanted = "|".join([*(re.escape(name) for name in names), *filter(None, [pattern])])
+        argv = ("condor_config_val", "-dump", "-expand", "-verbose", f"^({wanted})$")
         return self._system.run(argv, _TIMEOUT_S, environ, inherit=inherit)
 
     def _run(self, *argv: str, text_input: str = "") -> Completed:

@@ -5,6 +5,7 @@ from typing import List
 from .host import CLOUD_INIT_DIR
 from .htcondor import CONFIG_FILE
 from .model import Host
+from .secret_steps import ForgetSecret
 from .state import DIRECTORY as STATE_DIRECTORY
 from .steps import EmptyDirectory, RemoveDirectory, RemoveFile, Step
 from .system import CONFIGURED, STATE_DIR
@@ -16,9 +17,14 @@ CONDOR_USER = "condor"
 
 def own_files(host: Host) -> List[Step]:
     """What annex-agent itself wrote and only one instance may use; the mark first, so that nothing starts meanwhile."""
+    stored = host.state.secrets if host.state else ()
     steps: List[Step] = [
         RemoveFile("forget-mark", CONFIGURED, "HTCondor must not start with what is removed here"),
         RemoveFile("forget-config", CONFIG_FILE, "it holds one instance's addresses"),
+        *(
+            ForgetSecret(f"forget-secret-{number}", path, "it holds a secret that one instance was given")
+            for number, path in enumerate(stored, start=1)
+        ),
         RemoveFile("forget-cloud-init", CLOUD_INIT_FILE, "the host name is cloud-init's again"),
     ]
     if host.state and host.state.host_name:

@@ -14,6 +14,9 @@ from .secret import Reference, Secrets
 # The environment variable by which a running master shows which configuration it was started with: it lives and dies
 # with the process, so no crash of ours can leave it wrong.
 FINGERPRINT = "ANNEX_AGENT_CONFIG"
+# Where HTCondor looks for them unless its configuration says otherwise (SEC_TOKEN_SYSTEM_DIRECTORY, ...).
+TOKEN_DIRECTORY = "/etc/condor/tokens.d"  # noqa: S105 - a place
+PASSWORD_DIRECTORY = "/etc/condor/passwords.d"  # noqa: S105 - a place
 MASTER = "condor_master"
 STARTD = "condor_startd"
 
@@ -78,6 +81,7 @@ class State(NamedTuple):
     instance_id: str
     boot_id: str
     host_name: Optional[str] = None  # None: it was left as it was
+    secrets: Tuple[str, ...] = ()  # the files that secrets were ever stored in for this instance
 
 
 class Condor(NamedTuple):
@@ -88,7 +92,9 @@ class Condor(NamedTuple):
     startd_address_file: str = ""
     tuning_script: Optional[str] = None  # for the kernel; None where the image does not want it run
     waste: Tuple[str, ...] = ()  # where its daemons keep what concerns one instance only: logs, spool, job sandboxes
-    trust: Tuple[str, ...] = ()  # the names of the image's own knobs by which pool and worker trust each other
+    trust: Tuple[str, ...] = ()  # the image's own knobs of trust, those for one level or one daemon: their names
+    token_directory: str = TOKEN_DIRECTORY
+    password_directory: str = PASSWORD_DIRECTORY
 
 
 class Host(NamedTuple):

@@ -7,8 +7,8 @@ import enum
 import hashlib
 from typing import List, NamedTuple, Optional, Tuple
 
-from . import state
-from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, WaitForSlot
+from . import security, state
+from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, Trust, WaitForSlot
 from .fence_steps import LowerFence, RaiseFence
 from .htcondor import CONFIG_FILE
 from .ladder import ladder
@@ -17,6 +17,7 @@ from .model import FINGERPRINT, Condor, Facts, Host, Knob, State
 from .network import is_relayed
 from .pool import instance_constraint
 from .render import render
+from .secret_steps import ForgetSecret, StoreSecret
 from .steps import RemoveFile, SetHostName, Step, WriteFile
 from .stop_steps import StopDaemons, WithdrawSlot
 from .system import CONFIGURED
@@ -24,6 +25,7 @@ from .unit_steps import FollowUnit
 from .worker_config import notes, worker_blocks, worker_host_name
 
 SLOT_DEADLINE_S = 120.0
+_OURS = "annex-agent"  # the file's name, in each of HTCondor's directories
 _NO_CONDOR = "HTCondor is not installed here: it cannot read the configuration back, and its directories are unknown"
 
 
@@ -46,13 +48,16 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
     blocks = worker_blocks(facts)
     text = render("condor/60-annex-agent.config.j2", instance_id=facts.instance.instance_id, blocks=blocks)
     fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    stores = _stores(facts)
     steps: List[Step] = [
         *_fence_steps(facts),
         *_purge(facts),
-        _record(facts),
+        _record(facts, stores),
         *_host_name_steps(facts),
         *_read_back(facts, text, tuple(knob for block in blocks for knob in block.knobs)),
+        *stores,
         WriteFile("condor-config", CONFIG_FILE, text, 0o644, "HTCondor's configuration"),
+        *_forget(facts, stores),
         WriteFile("configured", CONFIGURED, _mark(facts, fingerprint), 0o644, "the mark that HTCondor may start"),
     ]
     if goal is Goal.START:
@@ -92,8 +97,37 @@ def _stranger(facts: Facts) -> Optional[str]:
     return found.instance_id if found and found.instance_id != facts.instance.instance_id else None
 
 
-def _record(facts: Facts) -> Step:
-    mine = State(facts.instance.instance_id, facts.host.boot_id, worker_host_name(facts))
+def _stores(facts: Facts) -> Tuple[StoreSecret, ...]:
+    """The secrets of trust that the settings name, each with its place."""
+    condor, settings, secrets = facts.host.condor or Condor("not installed"), facts.settings, facts.secrets
+    steps = []
+    if settings.token:
+        path = f"{condor.token_directory}/{_OURS}"
+        steps.append(StoreSecret("token", "the token", path, str(settings.token), secrets.token))
+    if settings.pool_password and facts.host.condor:  # HTCondor's own tool writes it
+        path, kept = f"{condor.password_directory}/{_OURS}", str(settings.pool_password)
+        steps.append(StoreSecret("pool-password", "the pool password", path, kept, secrets.pool_password, True))
+    return tuple(steps)
+
+
+def _stored_before(facts: Facts) -> Tuple[str, ...]:
+    return facts.host.state.secrets if facts.host.state and not _stranger(facts) else ()
+
+
+def _forget(facts: Facts, stores: Tuple[StoreSecret, ...]) -> List[Step]:
+    """What was stored for this instance and is not wanted any more: the settings have changed."""
+    wanted = {store.path for store in stores}
+    gone = [path for path in _stored_before(facts) if path not in wanted]
+    return [
+        ForgetSecret(f"secret-{number}", path, "the settings do not name it any more")
+        for number, path in enumerate(gone, start=1)
+    ]
+
+
+def _record(facts: Facts, stores: Tuple[StoreSecret, ...]) -> Step:
+    # It comes before the secrets themselves, and none is struck off: a crash loses sight of no file.
+    secrets = tuple(dict.fromkeys([*_stored_before(facts), *(store.path for store in stores)]))
+    mine = State(facts.instance.instance_id, facts.host.boot_id, worker_host_name(facts), secrets)
     return WriteFile("state", state.PATH, state.state_text(mine), 0o644, "whose disk this is")
 
 
@@ -118,6 +152,8 @@ def _limits(facts: Facts) -> List[str]:
             f"this disk was instance {stranger}'s (its image was made without annex-agent clean): "
             "what that one left is removed first"
         )
+    if facts.settings.pool_password and not facts.host.is_live:
+        limits.append("the pool password is stored by the instance's first start: here is no HTCondor to write it")
     if not facts.host.condor and facts.host.is_live:
         limits.append(_NO_CONDOR)
     return limits
@@ -154,8 +190,20 @@ def _daemon_steps(facts: Facts, fingerprint: str) -> List[Step]:
     return [
         *([MakeDirectories(condor.directories)] if condor.directories else []),
         StartDaemons(fingerprint, rungs, _tuning_script(facts), condor.startd_address_file, facts.host.keeps_condor),
-        WaitForSlot(facts.instance.instance_id, condor.startd_address_file, SLOT_DEADLINE_S, is_relayed(facts)),
+        WaitForSlot(
+            facts.instance.instance_id,
+            condor.startd_address_file,
+            SLOT_DEADLINE_S,
+            relayed=is_relayed(facts),
+            trust=_trust(facts),
+        ),
     ]
+
+
+def _trust(facts: Facts) -> Trust:
+    settings = facts.settings
+    collector = " and ".join(settings.central_manager) or Trust().collector
+    return Trust(collector, security.method(settings), security.doubt(settings))
 
 
 def _tuning_script(facts: Facts) -> Optional[str]:

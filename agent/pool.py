@@ -47,6 +47,14 @@ def has_contact(slots: Sequence[Slot]) -> bool:
     return any(_CCB_CONTACT.search(slot.my_address) for slot in slots)
 
 
+def report_again(machine: Machine, startd_address_file: str) -> bool:
+    """Have the daemons report at once; False while they are not up, when the signal for it would end them."""
+    if _startd_address(machine, startd_address_file) is None:
+        return False
+    machine.daemons.report_again()
+    return True
+
+
 def names(slots: Sequence[Slot]) -> str:
     """The slots' names, for a sentence."""
     return ", ".join(slot.name for slot in slots)

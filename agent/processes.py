@@ -52,6 +52,10 @@ class MemoryFile(NamedTuple):
     handle: int
     path: str
 
+    def content(self) -> bytes:
+        """What it holds now."""
+        return os.pread(self.handle, os.fstat(self.handle).st_size, 0)
+
 
 def run(
     argv: Sequence[str],

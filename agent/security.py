@@ -17,7 +17,7 @@ _FEATURES = ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY")
 _METHODS, _CIPHERS = "AUTHENTICATION_METHODS", "CRYPTO_METHODS"
 _LEVELS = "|".join(
     (
-        *("DEFAULT", "CLIENT", "READ", "WRITE", "DAEMON", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "ALLOW"),
+        *("CLIENT", "READ", "WRITE", "DAEMON", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "ALLOW"),
         *("ADVERTISE_STARTD", "ADVERTISE_MASTER", "ADVERTISE_SCHEDD"),
     )
 )
@@ -92,6 +92,28 @@ def why(settings: Settings) -> str:
     return _BY_NAME[method(settings)].why
 
 
+def notes(settings: Settings) -> Iterator[str]:
+    """What an administrator should know about the method, one sentence each."""
+    if method(settings) == "host":
+        yield (
+            "security.method is host: whoever has this machine's address can pass for it, and who listens on the way "
+            "to the collector can take over its claims; a token (security.token) costs one line"
+        )
+
+
+def doubt(settings: Settings) -> str:
+    """What to look at when the collector refuses this worker."""
+    questions = {
+        "idtokens": f"is the token {settings.token} that pool's, has it not expired, and does it allow "
+        "ADVERTISE_STARTD and ADVERTISE_MASTER?",
+        "password": f"is {settings.pool_password} that pool's password, and does its collector take PASSWORD?",
+        "host": "does it let this machine's address in (ALLOW_ADVERTISE_STARTD, ALLOW_ADVERTISE_MASTER), and without "
+        "authentication?",
+        "image": "does the image hold a token or a pool password that it takes? See annex-agent check",
+    }
+    return questions[method(settings)]
+
+
 def knobs(settings: Settings, image: Sequence[str] = ()) -> Tuple[Knob, ...]:
     """What the method needs; empty for ``image``. ``image``: the ``MORE_PRECISE`` knobs that its own files set."""
     chosen = _BY_NAME.get(method(settings))
@@ -99,7 +121,7 @@ def knobs(settings: Settings, image: Sequence[str] = ()) -> Tuple[Knob, ...]:
         return ()
     given = {**_demands(chosen), **_authorizations(chosen), **chosen.own}
     for name in (name.upper() for name in image):
-        given.setdefault(name, _overruling(name, chosen))
+        given.setdefault(name, _overruling(name))
     return tuple(Knob(name, value) for name, value in given.items())
 
 
@@ -120,7 +142,7 @@ def _authorizations(chosen: _Method) -> Dict[str, str]:
     }
 
 
-def _overruling(name: str, chosen: _Method) -> str:
+def _overruling(name: str) -> str:
     """The method's word in the place of an image's more precise one."""
     found = MORE_PRECISE.match(name)
     if found is None:

@@ -26,7 +26,8 @@ def read_state(system: System) -> Optional[State]:
     try:
         file = system.read_file(PATH)
         record = json.loads(file.content) if file else {}
-        return State(str(record["instance_id"]), str(record["boot_id"]), record.get("host_name"))
+        secrets = tuple(str(path) for path in record.get("secrets", ()))
+        return State(str(record["instance_id"]), str(record["boot_id"]), record.get("host_name"), secrets)
     except (AnnexError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -54,7 +54,8 @@ class WriteFile(NamedTuple):
 
     def pending(self, machine: Machine) -> Optional[Change]:
         found = machine.system.read_file(self.path)
-        differences = self._differences(found, machine)
+        wanted = FileState(self.content.encode("utf-8"), self.mode, machine.system.owner)
+        differences = changes(found, wanted)
         if not differences and not machine.system.has_remains(self.path):
             return None
         summary = ", ".join(differences) or "remains of an interrupted write"
@@ -63,16 +64,6 @@ class WriteFile(NamedTuple):
     def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
         machine.system.write_file(self.path, self.content.encode("utf-8"), self.mode)
         return f"wrote {self.path}"
-
-    def _differences(self, found: Optional[FileState], machine: Machine) -> "list[str]":
-        if found is None:
-            return ["new file"]
-        pairs = (
-            ("content", found.content == self.content.encode("utf-8")),
-            (f"mode {found.mode:04o}", found.mode == self.mode),
-            (f"owner {found.owner[0]}:{found.owner[1]}", found.owner == machine.system.owner),
-        )
-        return [f"changed {what}" for what, same in pairs if not same]
 
     def _diff(self, found: Optional[FileState]) -> str:
         before = _lines(found.content.decode("utf-8", "replace")) if found else []
@@ -175,6 +166,18 @@ class SetHostName(NamedTuple):
     def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
         machine.system.set_host_name(self.host_name)
         return f"the host name is {self.host_name}"
+
+
+def changes(found: Optional[FileState], wanted: FileState) -> List[str]:
+    """What has to change for a file to be as it is wanted; nothing of what it holds is told."""
+    if found is None:
+        return ["new file"]
+    pairs = (
+        ("content", found.content == wanted.content),
+        (f"mode {found.mode:04o}", found.mode == wanted.mode),
+        (f"owner {found.owner[0]}:{found.owner[1]}", found.owner == wanted.owner),
+    )
+    return [f"changed {what}" for what, same in pairs if not same]
 
 
 def _listed(entries: Sequence[str]) -> str:

@@ -179,6 +179,20 @@ class System:
                 f"{path} cannot be made for the user {owner} ({err}): is HTCondor installed whole?"
             ) from err
 
+    def make_private_directory(self, path: str) -> None:
+        """Make ``path``, for our eyes only, if there is none; what is missing above it is open to all readers."""
+        real = self._real(path)
+        try:
+            _make_directories(real.parent)
+            with contextlib.suppress(FileExistsError):
+                real.mkdir(0o700)
+                real.chmod(0o700)
+                os.chown(real, *self.owner)
+        except OSError as err:
+            raise AnnexError(
+                f"{path} cannot be made ({err.strerror}): is the disk full, or the file system read-only?"
+            ) from err
+
     def host_name(self) -> str:
         """The running machine's host name."""
         return socket.gethostname()

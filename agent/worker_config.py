@@ -60,6 +60,7 @@ def notes(facts: Facts) -> Iterator[str]:
         )
     if settings.hostname == "private" and instance.local_hostname is None:
         yield "EC2 gives this instance no private host name: the present host name is kept"
+    yield from security.notes(settings)
     if instance.iam_role and not settings.restrict_to_root:
         yield (
             f"jobs can take the credentials of the instance's role {instance.iam_role} from the metadata service "

@@ -3,12 +3,11 @@
 HTCondor takes a token or a password only from a file that is root's alone.  Nothing of a token is ever shown.
 """
 
-import base64
-import json
 import re
 from typing import Iterator, List, NamedTuple, Optional
 
 from ..system import FileState, System
+from ..trust_secrets import Token, tokens_in
 from .finding import Judgement, ok, problem, warning
 from .scene import Scene
 
@@ -17,13 +16,6 @@ _MAKE = (
     "on the central manager: condor_token_create -identity condor@POOL -authz ADVERTISE_STARTD -authz ADVERTISE_MASTER"
     "; put what it prints into a file of that directory (0600, root)"
 )
-
-
-class Token(NamedTuple):
-    """Of a token: when it expires (seconds since the epoch; None: never), and who issued it."""
-
-    expires: Optional[float]
-    issuer: str
 
 
 class Held(NamedTuple):
@@ -112,24 +104,6 @@ def pool_password(path: str, file: FileState, trust_domain: str) -> Iterator[Jud
             f"there is a pool password in {path}, but TRUST_DOMAIN is this host's own name",
             "set TRUST_DOMAIN to the pool's, in a file of /etc/condor/config.d",
         )
-
-
-def tokens_in(content: bytes) -> "tuple[Optional[Token], ...]":
-    """A line a token; empty lines and comments are passed over."""
-    lines = [line.strip() for line in content.decode("ascii", "replace").splitlines()]
-    return tuple(_token(line) for line in lines if line and not line.startswith("#"))
-
-
-def _token(line: str) -> Optional[Token]:
-    """The claims of a JSON Web Token (RFC 7519), not verified: only the pool can."""
-    parts = line.split(".")
-    try:
-        payload = parts[1] + "=" * (-len(parts[1]) % 4)
-        claims = json.loads(base64.urlsafe_b64decode(payload))
-        expires = claims.get("exp")
-        return Token(None if expires is None else float(expires), str(claims.get("iss", "")))
-    except (IndexError, ValueError, TypeError, AttributeError):
-        return None
 
 
 def _files(system: System, directory: str, excluded: str) -> "list[tuple[str, FileState]]":

@@ -25,18 +25,18 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         "__init__ errors grammar secret journal ladder render emulator.profile emulator.watch check"
         " check.finding check.outside emulator.http budget unpacking kit",
         "multipart logs model processes yaml_document aws_refusals imds.access emulator.content check.report"
-        " json_document",
+        " json_document trust_secrets",
         "system security fence process_tree aws values imds.transport emulator.answers iam_policy network",
         "network_values daemons htcondor state systemd fence_tools imds.refusals emulator.server",
-        "schema machine supervisor imds.client emulator",
-        "mapping",
-        "settings",
-        "worker_config document kit.request",
-        "steps host pool simulation imds.instance unmarked kit.role kit.token kit.user_data"
-        " kit.central_manager kit.security_group kit.submit",
-        "forms fence_steps imds.credentials daemon_steps stop_steps unit_steps leftovers progress kit.launch_template",
-        "imds parts plan status kit.parts",
-        "userdata metadata secret_sources apply",
+        "schema machine supervisor imds.client emulator worker_config",
+        "mapping steps host pool simulation imds.instance",
+        "settings fence_steps imds.credentials daemon_steps stop_steps unit_steps progress secret_steps",
+        "document kit.request leftovers imds status",
+        "unmarked kit.role kit.token kit.user_data kit.central_manager kit.security_group kit.submit plan"
+        " metadata secret_sources",
+        "forms kit.launch_template apply",
+        "parts kit.parts",
+        "userdata",
         "gather",
         "preview check.scene",
         "check.configuration check.ec2 check.image check.installed check.network check.secrets check.trust"
@@ -103,6 +103,7 @@ PURE = (
     "network_values",
     "schema",
     "mapping",
+    "trust_secrets",
     "settings",
     "budget",
     "document",
