@@ -197,7 +197,7 @@ class WaitForSlot(NamedTuple):
 
     def _wait(self, machine: Machine) -> Tuple[Slot, ...]:
         began, deadline = time.monotonic(), time.monotonic() + self.deadline_s
-        pause_s, trouble, has_asked = _FIRST_PAUSE_S, "it lists no slot of this instance", False
+        pause_s, trouble, patience_s = _FIRST_PAUSE_S, "it lists no slot of this instance", _REPORTED_WITHIN_S
         while time.monotonic() < deadline:
             try:
                 slots = pool.listed_slots(machine, self.instance_id, self.startd_address_file)
@@ -207,9 +207,11 @@ class WaitForSlot(NamedTuple):
                 trouble = str(err)
             if machine.daemons.master() is None:
                 raise DaemonError(f"condor_master ended before it had joined the pool{pool.complaints(machine)}")
-            if not has_asked and time.monotonic() - began > _REPORTED_WITHIN_S:
-                # Daemons that were refused before, with another secret, would try again only after minutes.
-                has_asked = pool.report_again(machine, self.startd_address_file)
+            if time.monotonic() - began > patience_s:
+                # Daemons that were refused before, or whose session a restarted collector has forgotten, would try
+                # again only after minutes; and it takes them one report to notice the latter.
+                pool.report_again(machine, self.startd_address_file)
+                patience_s *= 2
             time.sleep(pause_s)
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.05)
         raise DaemonError(self._failure(machine, trouble))

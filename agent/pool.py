@@ -47,12 +47,10 @@ def has_contact(slots: Sequence[Slot]) -> bool:
     return any(_CCB_CONTACT.search(slot.my_address) for slot in slots)
 
 
-def report_again(machine: Machine, startd_address_file: str) -> bool:
-    """Have the daemons report at once; False while they are not up, when the signal for it would end them."""
-    if _startd_address(machine, startd_address_file) is None:
-        return False
-    machine.daemons.report_again()
-    return True
+def report_again(machine: Machine, startd_address_file: str) -> None:
+    """Have the daemons report at once, if they are up: before that, the signal for it would end them."""
+    if _startd_address(machine, startd_address_file) is not None:
+        machine.daemons.report_again()
 
 
 def names(slots: Sequence[Slot]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from .machine import Machine
-from .topology import CM
+from .topology import CM, SITE
 from .wait import wait_until
 
 TRUST_DOMAIN = "example.org"
@@ -28,6 +28,30 @@ SCHEDD_SEND_RESCHEDULE = False
 SCHEDD_INTERVAL = 2
 SCHEDD_MIN_INTERVAL = 1
 """
+# What the site's machines add to their configuration so that everybody has to show one thing; of a pool that trusts
+# by address, nobody anything.  Without it they are as HTCondor's packages are: a token will do.
+_DEMAND = "/etc/condor/config.d/60-demand.config"
+_SITE_PASSWORD = "/etc/condor/passwords.d/site"
+_DEMANDS = {
+    "password": f"""SEC_DEFAULT_AUTHENTICATION_METHODS = FS, PASSWORD
+SEC_PASSWORD_FILE = {_SITE_PASSWORD}
+ALLOW_DAEMON = condor@password, condor_pool@*, condor@$(UID_DOMAIN)
+ALLOW_NEGOTIATOR = $(ALLOW_DAEMON)
+ALLOW_ADMINISTRATOR = condor@$(UID_DOMAIN)
+""",
+    # A pattern for each: HTCondor 23.9 takes a single address for every address there is (HTCONDOR-2805).
+    "host": f"""SEC_DEFAULT_AUTHENTICATION = OPTIONAL
+SEC_DEFAULT_ENCRYPTION = OPTIONAL
+SEC_DEFAULT_INTEGRITY = OPTIONAL
+SEC_DEFAULT_AUTHENTICATION_METHODS = FS
+ALLOW_WRITE = {SITE.network}
+ALLOW_DAEMON = {SITE.network}
+ALLOW_NEGOTIATOR = {SITE.network}
+ALLOW_ADMINISTRATOR = {SITE.network}
+ALLOW_ADVERTISE_STARTD = 67.202.60.0/24, {SITE.network}
+ALLOW_ADVERTISE_MASTER = 67.202.60.0/24, {SITE.network}
+""",
+}
 _LOGS = "CollectorLog NegotiatorLog SchedLog ShadowLog StartLog StarterLog.slot* MasterLog"
 _LOG_LINES = 15
 
@@ -51,6 +75,28 @@ class Pool:
         for kind in ("-negotiator", "-schedd"):
             self._wait_for_ad(kind)
 
+    def demand(self, method: str, password: str = "") -> None:
+        """Have the site trust by ``password`` or by ``host``, and by nothing else; ``idtokens``: as at the start."""
+        for machine in (self._cm, self._submit):
+            if method in _DEMANDS:
+                machine.write(_DEMAND, _DEMANDS[method])
+            else:
+                machine.run(["rm", "-f", _DEMAND])
+            if password:
+                machine.run(["condor_store_cred", "add", "-f", _SITE_PASSWORD, "-i", "-"], input=password)
+            end_daemons(machine)
+        start_daemons(self._cm)
+        self._wait_for_ad("-negotiator")
+        start_daemons(self._submit)
+        self._wait_for_ad("-schedd")
+
+    def forget_sessions(self) -> None:
+        """As after a restart of the central manager: whoever wants to be known has to show who they are."""
+        end_daemons(self._cm)
+        start_daemons(self._cm)
+        for kind in ("-negotiator", "-schedd"):
+            self._wait_for_ad(kind)
+
     def enrol(self, machine: Machine, authorizations: Sequence[str], config: str = _COMMON) -> None:
         """What whoever builds a machine's image leaves on it: a token and the trust domain that it goes with."""
         machine.write(_LOCAL_CONFIG, config)
@@ -61,10 +107,11 @@ class Pool:
         """With the least that an execute node needs."""
         self.enrol(machine, ["ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"])
 
-    def token(self, authorizations: Sequence[str], lifetime_s: int = 86400) -> str:
+    def token(
+        self, authorizations: Sequence[str], lifetime_s: int = 86400, identity: str = f"condor@{TRUST_DOMAIN}"
+    ) -> str:
         """An IDTOKEN, limited to ``authorizations``."""
         limits = [part for authorization in authorizations for part in ("-authz", authorization)]
-        identity = f"condor@{TRUST_DOMAIN}"
         argv = ["condor_token_create", "-identity", identity, "-lifetime", str(lifetime_s), *limits]
         return self._cm.run(argv).stdout
 
@@ -117,6 +164,12 @@ def start_daemons(machine: Machine, env: Optional[Mapping[str, str]] = None) -> 
     """What the distribution's service start does: directories in the fresh /run, then condor_master."""
     machine.run(["systemd-tmpfiles", "--create", "legacy.conf", "condor-tmpfiles.conf"])
     machine.run(["condor_master"], env=env)
+
+
+def end_daemons(machine: Machine) -> None:
+    """At once, and return when they are gone."""
+    machine.run(["pkill", "-QUIT", "condor_master"])
+    wait_until(lambda: "condor_" not in " ".join(machine.processes().values()), "the daemons end", 30)
 
 
 def daemon_logs(machine: Machine) -> str:
