@@ -7,7 +7,7 @@ from typing import Iterator, Optional, Tuple
 
 from .errors import ConfigError
 from .grammar import Address
-from .model import Facts, Knob
+from .model import Facts, Knob, Settings
 
 # Measured with HTCondor 23.9 and no shared port: master and startd listen, and so does the starter of each running job.
 DAEMON_PORTS = 2
@@ -31,6 +31,11 @@ def advertised_public(facts: Facts) -> Optional[Address]:
 def is_relayed(facts: Facts) -> bool:
     """Whether the collector passes connections on: its part is CCB, the Condor Connection Broker."""
     return facts.settings.advertise == "auto" and facts.instance.public_ipv4 is None
+
+
+def names_broker(settings: Settings) -> bool:
+    """Whether the owner's own knobs name a collector that passes connections on."""
+    return _is_decided(settings, "CCB_ADDRESS")
 
 
 def relay_knobs(facts: Facts) -> Tuple[Knob, ...]:
@@ -61,7 +66,7 @@ def notes(facts: Facts) -> Iterator[str]:
             f"daemons outside reach it through the collector (CCB), and those of its private network at "
             f"{instance.local_ipv4}"
         )
-    elif settings.advertise == "private" and not _is_decided(facts, "CCB_ADDRESS"):
+    elif settings.advertise == "private" and not names_broker(settings):
         yield (
             f"network.advertise is private: TCP_FORWARDING_HOST and CCB are left out, and only daemons that reach "
             f"{instance.local_ipv4} themselves can run jobs here"
@@ -71,7 +76,7 @@ def notes(facts: Facts) -> Iterator[str]:
 
 def _narrow_range(facts: Facts) -> Iterator[str]:
     ports, cores = facts.settings.ports, facts.host.cores
-    if not ports or not cores or _is_decided(facts, "NUM_CPUS"):
+    if not ports or not cores or _is_decided(facts.settings, "NUM_CPUS"):
         return
     low, high = ports
     room = high - low + 1 - DAEMON_PORTS
@@ -83,6 +88,6 @@ def _narrow_range(facts: Facts) -> Iterator[str]:
         )
 
 
-def _is_decided(facts: Facts, name: str) -> bool:
+def _is_decided(settings: Settings, name: str) -> bool:
     """Whether the owner's own knobs say it."""
-    return any(knob.name.upper() == name for knob in facts.settings.condor)
+    return any(knob.name.upper() == name for knob in settings.condor)

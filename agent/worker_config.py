@@ -117,8 +117,7 @@ def _ports(facts: Facts) -> Optional[Block]:
 def _private_network(facts: Facts) -> Block:
     address = str(facts.instance.local_ipv4)
     return Block(
-        "Daemons that give the same network name use the private address. It is on this interface: HTCondor "
-        "might choose another one, such as a VPN's.",
+        "Daemons that give the same network name use the private address; no other interface is taken for it.",
         (
             Knob("PRIVATE_NETWORK_NAME", _network_name(facts)),
             Knob("PRIVATE_NETWORK_INTERFACE", address),

@@ -19,6 +19,7 @@ LOOKS: Mapping[str, Look] = {
     "metadata": ec2.metadata,
     "clock": ec2.clock,
     "own-name": network.own_name,
+    "way-in": network.way_in,
     "central-manager": network.central_manager,
     "secrets": secrets.secrets,
     "trust": trust.trust,

@@ -1,11 +1,13 @@
-"""The looks at the network: this machine's own name, the way to the central manager, the firewall's tools."""
+"""The looks at the network: this machine's name, the ways in and to the central manager, the firewall's tools."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Iterator, List, NamedTuple
 
 from .. import grammar
-from ..errors import CommandError
+from ..errors import AnnexError, CommandError, ConfigError
 from ..fence_steps import RaiseFence, fence_is_up
+from ..model import Facts, Host, Settings
+from ..network import advertised_public, names_broker
 from ..system import System
 from .finding import Judgement, Unseen, ok, only_root, problem, warning
 from .outside import Lookup, Outside
@@ -51,6 +53,38 @@ def own_lookup(name: str, found: Lookup) -> Judgement:
         f"{name} is unknown ({found.complaint}): HTCondor gets along, what looks this worker up by it does not",
         "in a VPC set enableDnsHostnames; or put the name into /etc/hosts; a start may set another name",
     )
+
+
+def way_in(scene: Scene) -> Iterator[Judgement]:
+    """What daemons outside are told; whether they get through cannot be tried from inside."""
+    try:
+        settings = scene.settings()
+    except AnnexError as err:
+        raise Unseen("the settings cannot be read", "see settings and metadata") from err
+    ports = f"TCP {'-'.join(map(str, settings.ports or (COLLECTOR_PORT,)))}"
+    if scene.is_instance:
+        yield _way_in(settings, scene, ports)
+    else:
+        yield ok(f"network.advertise is {settings.advertise}; a worker with a public address needs {ports} let in")
+
+
+def _way_in(settings: Settings, scene: Scene, ports: str) -> Judgement:
+    instance = scene.metadata().reading.instance
+    try:
+        public = advertised_public(Facts(instance, settings, Host()))
+    except ConfigError as err:
+        return problem(str(err), "correct network.advertise in config.yaml or user-data")
+    if public is not None:
+        return ok(
+            f"daemons outside are told {public}: {ports} must be let in there; whether it is, only a try from an "
+            "access point can tell"
+        )
+    if settings.advertise == "private" and not names_broker(settings):
+        return warning(
+            f"network.advertise is private: only daemons that reach {instance.local_ipv4} themselves can run jobs here",
+            "right where the whole pool is inside; otherwise leave it at auto",
+        )
+    return ok("daemons outside are told of no public address: they come in through the collector (CCB)")
 
 
 def central_manager(scene: Scene) -> Iterator[Judgement]:

@@ -766,6 +766,36 @@ class TestCentralManager:
             list(network.central_manager(scene))
 
 
+class TestWayIn:
+    @pytest.mark.parametrize(
+        ("profile", "settings", "expected"),
+        [
+            ("wiki", "", (OK, "67.202.60.66", "TCP 9618", "only a try from")),
+            ("wiki", 'network: {ports: "40000-40050"}', (OK, "67.202.60.66", "TCP 40000-40050")),
+            ("wiki", "network: {advertise: private}", (WARNING, "10.253.191.243", "leave it at auto")),
+            ("wiki", "network: {advertise: private}\ncondor: {CCB_ADDRESS: x}", (OK, "CCB")),
+            ("no-public-address", "", (OK, "no public address", "CCB")),
+            ("no-public-address", "network: {advertise: private}", (WARNING, "themselves")),
+            ("no-public-address", "network: {advertise: public}", (PROBLEM, "network.advertise")),
+        ],
+    )
+    def test_what_daemons_outside_are_told(
+        self, tree: CondorsTree, outside: FixedOutside, profile: str, settings: str, expected: Tuple[str, ...]
+    ) -> None:
+        tree.holds(SETTINGS_FILE, f"{settings}\n")
+        with simulation.running(profile) as url:
+            only(network.way_in(scene_of(tree, outside, environ={ENDPOINT: url})), *expected)
+
+    def test_on_no_instance_there_is_no_address(self, tree: CondorsTree, scene: Scene) -> None:
+        tree.holds(SETTINGS_FILE, 'network: {ports: "40000-40050"}\n')
+        only(network.way_in(scene), OK, "advertise is auto", "TCP 40000-40050")
+
+    def test_settings_that_cannot_be_read_are_another_looks(self, tree: CondorsTree, scene: Scene) -> None:
+        tree.holds(SETTINGS_FILE, "network: {advertise: maybe}\n")
+        with pytest.raises(Unseen, match="settings"):
+            list(network.way_in(scene))
+
+
 class TestFirewall:
     def test_nft(self, tree: CondorsTree, scene: Scene) -> None:
         only(network.firewall(scene), OK, "nft")

@@ -64,7 +64,8 @@ def test_every_setting_is_documented(key: str) -> None:
 def test_every_knob_is_documented(public: bool) -> None:
     address = WIKI.instance.public_ipv4 if public else None
     instance = WIKI.instance._replace(life_cycle="spot", public_ipv4=address)
-    for block in worker_blocks(WIKI._replace(instance=instance, settings=WIKI.settings._replace(annex="x"))):
+    settings = WIKI.settings._replace(annex="x", ports=(40000, 40050), central_manager=("a", "b"))
+    for block in worker_blocks(WIKI._replace(instance=instance, settings=settings)):
         for knob in block.knobs:
             assert f"`{knob.name}`" in KNOBS, knob.name
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from annex_agent.daemon_steps import ReadBack, StartDaemons, WaitForSlot
 from annex_agent.errors import AnnexError
 from annex_agent.fence_steps import LowerFence, RaiseFence
-from annex_agent.grammar import knob_name, knob_value
+from annex_agent.grammar import Address, knob_name, knob_value
 from annex_agent.htcondor import CONFIG_FILE
 from annex_agent.leftovers import CLOUD_INIT_FILE
 from annex_agent.model import Condor, Facts, Host, Knob, State
@@ -269,3 +269,10 @@ def test_facts_that_exclude_the_settings_are_an_error_before_any_step() -> None:
     facts = FACTS._replace(settings=settings, instance=INSTANCE._replace(public_ipv4=None))
     with pytest.raises(AnnexError):
         build_plan(facts, Goal.START)
+
+
+@pytest.mark.parametrize("public", [None, INSTANCE.public_ipv4])
+def test_a_slot_that_is_reached_through_the_collector_has_to_have_a_contact_there(public: Optional[Address]) -> None:
+    plan = build_plan(FACTS._replace(instance=INSTANCE._replace(public_ipv4=public)), Goal.START)
+    (wait,) = [step for step in plan.steps if isinstance(step, WaitForSlot)]
+    assert wait.relayed is (public is None)

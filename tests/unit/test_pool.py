@@ -13,6 +13,11 @@ from .conftest import FixedDaemons, LiveTree
 
 ADDRESS_FILE = "/var/log/condor/.startd_address"
 OURS = "<10.253.191.243:9618?addrs=10.253.191.243-9618&alias=w&noUDP&sock=startd_7_ab>"
+# As a startd writes it that is reached through the collector: the broker's address has a socket's name, too.
+_BROKER = "CCBID=198.51.100.10:9618%3faddrs%3d198.51.100.10-9618%26noUDP%26sock%3dcollector#1"
+_PRIVATE = "PrivAddr=%3c10.0.0.1:9618%3fsock%3dstartd_7_ab%3e&PrivNet=n"
+CCB = f"<10.0.0.1:9618?{_BROKER}&{_PRIVATE}&noUDP&sock=startd_7_ab>"
+CCB_PORT = f"<10.0.0.1:40001?{_BROKER}&PrivAddr=%3c10.0.0.1:40001%3e&PrivNet=n>"
 
 
 @pytest.fixture
@@ -71,6 +76,11 @@ class TestListedSlots:
             ("<10.0.0.1:40001>", "<10.0.0.1:40002>", False),
             ("<[fd00::1]:40001>", "<67.0.0.1:40001>", True),
             ("<[fd00::1]:40001>", "<[fd00::40001]:40002>", False),
+            (CCB, CCB.replace("10.0.0.1:9618?", "10.0.0.1:9618?noUDP&"), True),
+            ("<10.0.0.1:9618?sock=startd_7_ab>", CCB, True),
+            (CCB, CCB.replace("startd_7_ab>", "startd_6_aa>"), False),
+            (CCB_PORT, CCB_PORT, True),
+            (CCB_PORT, CCB_PORT.replace(":40001", ":40002"), False),
             ("", "<10.0.0.1:40001>", False),
             ("", "", False),
             ("garbage", "garbage", False),
@@ -82,6 +92,20 @@ class TestListedSlots:
         live.holds(ADDRESS_FILE, f"{mine}\n")
         lists(live, theirs)
         assert bool(names(worker)) is same
+
+
+@pytest.mark.parametrize(
+    ("address", "has"),
+    [
+        (CCB, True),
+        (CCB_PORT, True),
+        (f"<10.0.0.1:9618?noUDP&{_BROKER}>", True),
+        (OURS, False),
+        ("<10.0.0.1:1?CCBID=>", False),
+    ],
+)
+def test_a_contact_at_the_collector_is_part_of_the_address(address: str, has: bool) -> None:
+    assert pool.has_contact([Slot("slot1@w", "w", "", "", OURS), Slot("slot2@w", "w", "", "", address)]) is has
 
 
 class TestComplaints:

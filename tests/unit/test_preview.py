@@ -27,6 +27,10 @@ def fact(text: str, name: str) -> str:
     return line[len(name) + 3 :].strip()
 
 
+def test_a_range_of_ports_is_shown_as_it_was_given(facts: Build) -> None:
+    assert fact(shown(facts(ports=(40000, 40050))), "network.ports") == "40000-40050  (default)"
+
+
 class TestSteps:
     def test_no_step_is_performed(self, machine: Machine, step: Steps) -> None:
         plan = Plan((step("one", perform=AssertionError()), step("two", pending=None, perform=AssertionError())))

@@ -1,7 +1,7 @@
 """One schema, several sources, every problem at once."""
 
 import textwrap
-from typing import Any
+from typing import Any, Optional, Tuple
 
 import pytest
 import yaml
@@ -60,6 +60,11 @@ def test_every_key_reaches_its_field() -> None:
             Knob("X", "0.5"),
         ),
     )
+
+
+@pytest.mark.parametrize(("text", "ports"), [("shared", None), ("'40000-40002'", (40000, 40002))])
+def test_ports_are_one_or_a_range(text: str, ports: Optional[Tuple[int, int]]) -> None:
+    assert merged(yaml_source(f"network: {{ports: {text}}}"), CM).settings.ports == ports
 
 
 def test_the_wrapper_may_be_left_out() -> None:
@@ -145,6 +150,9 @@ def test_every_problem_of_every_source_is_told_at_once() -> None:
         ("network: {private_network_name: 'x {region}'}", "network.private_network_name"),
         ("network: {private_network_name: '{region!r}'}", "network.private_network_name"),
         ("network: {private_network_name: '{}'}", "network.private_network_name"),
+        ("network: {ports: 9618}", "network.ports"),
+        ("network: {ports: '40000-40001'}", "network.ports: '40000-40001' is too narrow"),
+        ("network: {ports: '40050-40000'}", "network.ports: '40050-40000' is not a range"),
         ("condor: {use: x}", "directive"),
         ("condor: {A: [1]}", "condor.A"),
         ("condor: {A: null}", "condor.A"),

@@ -413,6 +413,19 @@ class TestWaitForSlot:
     def test_to_look_is_possible_while_no_daemon_runs(self, machine: Machine) -> None:
         assert summary(self.STEP, machine) == "at most 30 s; it lists none now"
 
+    @pytest.mark.parametrize(
+        ("contact", "relayed", "told"),
+        [("", True, 1), ("", False, 0), ("CCBID=198.51.100.10:9618%3fnoUDP#1&", True, 0)],
+    )
+    def test_a_slot_that_nobody_outside_can_reach_is_told(
+        self, worker: Machine, live: LiveTree, contact: str, relayed: bool, told: int
+    ) -> None:
+        answers(live, SLOT.replace(":9618?", f":9618?{contact}"))
+        said: List[str] = []
+        assert self.STEP._replace(relayed=relayed).perform(worker, said.append) == "in the pool as slot1@w"
+        assert len(said) == told
+        assert ["CCB" in sentence and "SHARED_PORT_LOG" in sentence for sentence in said] == [True] * told
+
     def with_an_earlier_life(self, live: LiveTree) -> None:
         old = SLOT.replace("slot1@w", "slot1@old").replace('"Machine": "w"', '"Machine": "old"')
         live.holds("/answers/all", SLOT)

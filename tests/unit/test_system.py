@@ -325,7 +325,9 @@ class TestOtherFiles:
 class TestIdentity:
     @pytest.mark.parametrize(("root", "is_live"), [("/", True), ("//", True), ("/tmp/..", True), ("/tmp", False)])
     def test_the_running_machine_is_known_by_its_root(self, root: str, is_live: bool) -> None:
-        assert System(Path(root).resolve()).is_live is is_live
+        system = System(Path(root).resolve())
+        assert system.is_live is is_live
+        assert (system.cores is not None) is is_live  # this machine's are not those that a tree will have
 
     def test_the_host_name_is_the_kernels(self) -> None:
         assert System().host_name() == socket.gethostname()

@@ -63,27 +63,6 @@ def test_what_a_look_alike_does_not_know_is_left_out_of_the_ads() -> None:
         assert name not in seen["STARTD_ATTRS"].split()
 
 
-def test_without_a_public_address_nothing_is_forwarded_and_the_collector_passes_connections_on() -> None:
-    facts = with_instance(public_ipv4=None, public_hostname=None)
-    seen = knobs(facts)
-    assert "TCP_FORWARDING_HOST" not in seen
-    assert seen["CCB_ADDRESS"] == "$(COLLECTOR_HOST)"
-    assert seen["NETWORK_INTERFACE"] == "10.253.191.243"
-    assert any("TCP_FORWARDING_HOST is left out" in note for note in notes(facts))
-
-
-def test_a_private_worker_hides_its_public_address() -> None:
-    seen = knobs(with_settings(advertise="private"))
-    assert "TCP_FORWARDING_HOST" not in seen
-    assert "CCB_ADDRESS" not in seen
-
-
-def test_advertise_public_without_a_public_address_is_an_error() -> None:
-    facts = with_settings(advertise="public")._replace(instance=INSTANCE._replace(public_ipv4=None))
-    with pytest.raises(ConfigError, match="advertise"):
-        worker_blocks(facts)
-
-
 def test_several_central_managers() -> None:
     seen = knobs(with_settings(central_manager=("cm1:9620", "cm2")))
     assert seen["COLLECTOR_HOST"] == "cm1:9620, cm2"
