@@ -183,17 +183,24 @@ class WaitForSlot(NamedTuple):
 
     def perform(self, machine: Machine, tell: Tell) -> str:
         slots = self._wait(machine)
-        stale = pool.stale_slots(machine, self.instance_id, slots)
-        if stale:
-            # An earlier life ended without a word to the collector, or lost its address and with it the connection.
-            try:
-                machine.htcondor.withdraw(pool.stale_constraint(self.instance_id, slots))
-                tell(f"had the collector forget {pool.names(stale)}, of an earlier life of this instance")
-            except CommandFailed as err:
-                tell(f"the collector still lists {pool.names(stale)}, of an earlier life of this instance: {err}")
+        try:
+            self._forget_stale(machine, slots, tell)
+        except CommandFailed as err:  # one of several collectors may be silent; the slot is there all the same
+            tell(f"whether a slot of an earlier life of this instance is still listed could not be found out: {err}")
         if self.relayed and not pool.has_contact(slots):
             tell(_NO_CONTACT)
         return f"in the pool as {pool.names(slots)}"
+
+    def _forget_stale(self, machine: Machine, slots: Tuple[Slot, ...], tell: Tell) -> None:
+        """An earlier life ended without a word to the collector, or lost its address and with it the connection."""
+        stale = pool.stale_slots(machine, self.instance_id, slots)
+        if not stale:
+            return
+        try:
+            machine.htcondor.withdraw(pool.stale_constraint(self.instance_id, slots))
+            tell(f"had the collector forget {pool.names(stale)}, of an earlier life of this instance")
+        except CommandFailed as err:
+            tell(f"the collector still lists {pool.names(stale)}, of an earlier life of this instance: {err}")
 
     def _wait(self, machine: Machine) -> Tuple[Slot, ...]:
         began, deadline = time.monotonic(), time.monotonic() + self.deadline_s

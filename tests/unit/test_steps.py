@@ -455,6 +455,17 @@ class TestWaitForSlot:
         assert self.STEP.perform(worker, told.append) == "in the pool as slot1@w"
         assert "DENIED" in told[0]
 
+    def test_a_collector_that_falls_silent_once_the_slot_is_listed_keeps_no_machine_out_of_the_pool(
+        self, worker: Machine, live: LiveTree
+    ) -> None:
+        self.with_an_earlier_life(live)
+        good = (live.commands / "condor_status").read_text().partition("\n")[2]
+        live.command("condor_status", f'case "$*" in *=!=*) echo "no route" >&2; exit 1;; esac\n{good}')
+        told: List[str] = []
+        assert self.STEP.perform(worker, told.append) == "in the pool as slot1@w"
+        assert len(told) == 1
+        assert "no route" in told[0]
+
 
 class TestStopDaemons:
     STEP = StopDaemons(RUNGS)
