@@ -17,7 +17,8 @@ _NOTICED_WITHIN_S = 10.0
 _FIRST_PAUSE_S = 0.15
 _NO_CONTACT = (
     "the collector lists this machine without a CCB contact, so daemons outside cannot reach it and no job of theirs "
-    "runs here: SharedPortLog says why (condor_config_val SHARED_PORT_LOG names it); it is tried again every minute"
+    "runs here; it is tried again every minute, and CCBListener's lines in HTCondor's log say why not "
+    "(condor_config_val SHARED_PORT_LOG names it, or STARTD_LOG where network.ports is a range)"
 )
 _LONGEST_PAUSE_S = 1.0
 _REPORTED_WITHIN_S = 5.0

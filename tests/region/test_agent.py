@@ -55,6 +55,15 @@ def whole_disk(machine: Machine) -> str:
     return machine.run(["sh", "-c", f"({script}) | sha256sum"]).stdout
 
 
+def slots_seen_inside(region: Region, name: str) -> List[str]:
+    """The worker's slots, asked at its startd itself by a host of the same private network."""
+    region.pool.enrol(region.neighbour, ["READ"])
+    environ = {f"_CONDOR_SEC_CLIENT_{what}": "OPTIONAL" for what in ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY")}
+    environ.update(_CONDOR_PRIVATE_NETWORK_NAME=PRIVATE_NETWORK, _CONDOR_COLLECTOR_HOST=CM.hostname)
+    argv = ["condor_status", "-direct", name, "-autoformat", "Name"]
+    return region.neighbour.run(argv, env=environ).stdout.split()
+
+
 @pytest.fixture
 def joined(region: Region, worker: Machine) -> Region:
     agent(worker, "start")
@@ -98,12 +107,8 @@ def test_a_job_with_files_runs_through_the_nat(joined: Region) -> None:
 
 
 def test_a_daemon_of_the_same_private_network_takes_the_private_address(joined: Region) -> None:
-    joined.pool.enrol(joined.neighbour, ["READ"])
-    environ = {f"_CONDOR_SEC_CLIENT_{what}": "OPTIONAL" for what in ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY")}
-    environ.update(_CONDOR_PRIVATE_NETWORK_NAME=PRIVATE_NETWORK, _CONDOR_COLLECTOR_HOST=CM.hostname)
     before = joined.network.connections()
-    argv = ["condor_status", "-direct", public_name(PUBLIC), "-autoformat", "Name"]
-    assert joined.neighbour.run(argv, env=environ).stdout.split() == [f"slot1@{public_name(PUBLIC)}"]
+    assert slots_seen_inside(joined, public_name(PUBLIC)) == [f"slot1@{public_name(PUBLIC)}"]
     after = joined.network.connections()
     assert after["private"] == before["private"] + 1
     assert after["hairpin"] == before["hairpin"]
@@ -243,7 +248,7 @@ def test_another_public_address_under_running_daemons_restarts_them(joined: Regi
     assert slot["MyAddress"].startswith("<67.202.60.99:9618?")
 
 
-def test_without_a_public_address_the_worker_still_runs_jobs(region: Region, worker: Machine) -> None:
+def test_without_a_public_address_nothing_is_forwarded(region: Region, worker: Machine) -> None:
     region.associate(None)
     said = agent(worker, "configure")
     assert "gives this instance no public address" in said

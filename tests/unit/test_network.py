@@ -3,7 +3,7 @@
 import itertools
 import os
 from ipaddress import ip_address
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
@@ -41,7 +41,7 @@ WAYS_IN: Dict[Tuple[bool, str], Optional[Tuple[Dict[str, str], str]]] = {
 }
 
 
-def facts_of(public: Optional[Address] = PUBLIC, cores: Optional[int] = None, **settings: object) -> Facts:
+def facts_of(public: Optional[Address] = PUBLIC, cores: Optional[int] = None, **settings: Any) -> Facts:
     return WIKI._replace(
         instance=WIKI.instance._replace(public_ipv4=public),
         settings=WIKI.settings._replace(**settings),
