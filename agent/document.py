@@ -5,6 +5,9 @@ from typing import NamedTuple, Tuple
 from .budget import Budget
 from .settings import Source
 
+NONE = "none"
+_LEFT = ", left to others"
+
 
 class UserData(NamedTuple):
     """What a document is, in words, and the settings it holds."""
@@ -17,6 +20,11 @@ class UserData(NamedTuple):
     def is_ours(self) -> bool:
         """Whether it says anything to annex-agent, right or wrong."""
         return bool(self.source.fields or self.source.knobs or self.source.problems)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is another program's, or empty."""
+        return self.kind.endswith(_LEFT) or self.kind == NONE
 
 
 class Text(NamedTuple):
@@ -35,7 +43,7 @@ def nothing(kind: str, name: str) -> UserData:
 
 def left_to_others(kind: str, document: Text) -> UserData:
     """Not for us: no settings, and no error."""
-    return nothing(f"{kind}, left to others", document.name)
+    return nothing(f"{kind}{_LEFT}", document.name)
 
 
 def wrong(kind: str, name: str, problem: str) -> UserData:

@@ -145,15 +145,28 @@ def _json(kind: str, document: Text) -> UserData:
 
 
 def _read_json(kind: str, document: Text, is_addressed: bool = False) -> UserData:
-    from .json_document import JsonError, load  # noqa: PLC0415 - seldom needed
+    from .json_document import JsonError, RepeatedKeyError, load  # noqa: PLC0415 - seldom needed
 
     try:
         given = load(document.text, document.budget)
+    except RepeatedKeyError as err:
+        return wrong(kind, document.name, _where_it_is_repeated(document) or str(err))
     except JsonError as err:
         return wrong(kind, document.name, str(err))
     if is_addressed and WRAPPER not in given:
         return UserData(kind, _source(document, given))
     return _inside(kind, document, given.get(WRAPPER))
+
+
+def _where_it_is_repeated(document: Text) -> str:
+    """YAML's parser reads JSON, too, and knows its lines."""
+    from .yaml_document import DocumentError, load  # noqa: PLC0415 - slow to load, and only mistakes need it
+
+    try:
+        load(document.text.replace("\t", " "), document.lines_budget)
+    except DocumentError as err:
+        return str(err) if "given twice" in str(err) else ""
+    return ""
 
 
 def _inside(kind: str, document: Text, given: Any) -> UserData:

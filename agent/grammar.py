@@ -104,6 +104,8 @@ def _plain_name(text: str, what: str, longest: int) -> str:
 
 def collector(text: str) -> str:
     """A collector: host name or address, with an optional ``:port`` (``[...]:port`` for IPv6)."""
+    if "://" in text:
+        raise ValueError(f"{quoted(text)} is a URL: write the host name alone")
     host, port = _split_port(text)
     try:
         address(host)

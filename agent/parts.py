@@ -122,8 +122,8 @@ def _read_part(layer: Layer, part: multipart.Part, read: Read) -> UserData:
     found = _read_known(own, part, read)
     if found.is_ours or part.content_type == OURS or "annex" in "".join(part.complaints).lower():
         complaints = (*part.complaints, *([forms.FOR_ONE_INSTANCE] if part.has_launch_index else []))
-        if complaints:
-            found = found._replace(source=Source(own.name, problems=complaints))
+        if complaints:  # what follows from the first is no news
+            return found._replace(source=Source(own.name, problems=complaints[:1]), notices=())
     for notice in reversed(part.notices):
         found = _noticed(found, f"part {part.number}", notice)
     return found

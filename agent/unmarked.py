@@ -1,11 +1,11 @@
 """Documents that bear no mark: host names, and lines ``KEY = VALUE``."""
 
 import re
-from typing import List
+from typing import Dict, List, Optional
 
 from . import grammar
 from .budget import TOO_LONG, TOO_MANY
-from .document import Text, UserData, nothing, wrong
+from .document import NONE, Text, UserData, nothing, wrong
 from .model import Knob
 from .network_values import central_managers
 from .settings import Source, from_knobs
@@ -21,9 +21,11 @@ def read_unmarked(document: Text) -> UserData:
         return wrong("not understood", document.name, TOO_LONG)
     lines = _meaningful(document.text)
     if not lines:
-        return nothing("none", document.name)
+        return nothing(NONE, document.name)
     if "\0" in document.text:
-        return wrong("not understood", document.name, "there are NUL characters in it, as in UTF-16: save it as UTF-8")
+        number = document.text.count("\n", 0, document.text.index("\0")) + 1
+        problem = f"line {number}: there is a NUL in it, as there is beside each letter in UTF-16: save it as UTF-8"
+        return wrong("not understood", document.name, problem)
     if _YAML_KEY.match(lines[0].strip()) and not any("=" in line for line in lines):
         number = document.text.split("\n").index(lines[0]) + 1
         problem = f"line {number}: these look like settings in YAML: put a line #annex-agent above them"
@@ -75,6 +77,7 @@ def _host_names(name: str, text: str) -> UserData:
 
 def _knob_lines(document: Text) -> UserData:
     knobs: List[Knob] = []
+    numbers: Dict[str, int] = {}
     problems: List[str] = []
     # Split at line feeds only: what else Python takes for a line end would hide a control character.
     for number, line in enumerate(document.text.replace("\r\n", "\n").split("\n"), start=1):
@@ -84,10 +87,17 @@ def _knob_lines(document: Text) -> UserData:
             return wrong("lines KEY = VALUE", document.name, f"line {number}: {TOO_MANY}")
         try:
             knobs.append(_knob(line))
+            numbers[knobs[-1].name.upper()] = number
         except ValueError as err:
             problems.append(f"line {number}: {err}")
     count = f"{len(knobs)} line{'s' if len(knobs) != 1 else ''} KEY = VALUE"
-    return UserData(count, from_knobs(document.name, knobs, problems))
+    given = from_knobs(document.name, knobs, problems)
+    told = (_with_line(problem, numbers.get(problem.partition(":")[0])) for problem in given.problems)
+    return UserData(count, given._replace(problems=tuple(told)))
+
+
+def _with_line(problem: str, number: Optional[int]) -> str:
+    return f"line {number}: {problem}" if number else problem
 
 
 def _knob(line: str) -> Knob:

@@ -10,7 +10,7 @@ from typing import Optional
 
 from . import forms, multipart
 from .budget import DEEPEST, UNPACKED, Budget
-from .document import UserData, left_to_others, nothing, wrong
+from .document import UserData, left_to_others, wrong
 from .grammar import quoted
 from .parts import ARCHIVE, OURS, TOO_MUCH, UNSPECIFIC, Layer, read_archive, read_by_type, read_message
 from .unmarked import are_host_names, begins_with_key, begins_with_knob, names_collector
@@ -42,7 +42,7 @@ def _read(layer: Layer) -> UserData:
     if layer.content.startswith(GZIP):
         return _read_gzip(layer)
     if layer.kind in UNSPECIFIC and multipart.is_message(layer.content):
-        return read_message(layer, _read)
+        return _read_message(layer)
     text = multipart.text(layer.content, "utf-16" if layer.content.startswith(_UTF16) else layer.charset)
     if text is None:
         return _read_garbled(layer)
@@ -51,6 +51,14 @@ def _read(layer: Layer) -> UserData:
         if found:
             return found
     return _read_text(layer, text)
+
+
+def _read_message(layer: Layer) -> UserData:
+    found = read_message(layer, _read)
+    if not layer.kind:
+        return found
+    notice = f"part {layer.number}: there is a MIME message in it, which cloud-init does not take apart"
+    return found._replace(notices=(notice, *found.notices))
 
 
 def _read_gzip(layer: Layer) -> UserData:
@@ -66,9 +74,9 @@ def _read_gzip(layer: Layer) -> UserData:
 
 def _damaged(layer: Layer, unpacked: Unpacked, found: UserData) -> UserData:
     words = f"its gzip is damaged ({unpacked.damage})"
-    if found.is_ours or layer.kind == OURS:
+    if not found.is_left or layer.kind == OURS:
         return wrong("damaged gzip", layer.name, f"{words}: pack it again")
-    return nothing("damaged gzip, left to others", layer.name)._replace(notices=(f"{layer.name}: {words}",))
+    return left_to_others("damaged gzip", layer.as_text(""))._replace(notices=(f"{layer.name}: {words}",))
 
 
 def _read_text(layer: Layer, text: str) -> UserData:
