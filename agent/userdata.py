@@ -62,7 +62,7 @@ def _read_message(layer: Layer) -> UserData:
 
 
 def _read_gzip(layer: Layer) -> UserData:
-    unpacked = gunzip(layer.content, layer.budget.unpacked)
+    unpacked = gunzip(layer.content, max(layer.budget.unpacked, 0))
     if not layer.budget.takes_unpacked(len(unpacked.content)):
         return wrong("gzip", layer.name, TOO_MUCH)
     found = _read(layer.inner(unpacked.content))
