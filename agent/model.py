@@ -6,10 +6,10 @@ of nothing else.
 """
 
 from types import MappingProxyType
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import FrozenSet, Mapping, NamedTuple, Optional, Tuple
 
 from .grammar import Address
-from .secret import Reference, Secrets
+from .secret import Reference, Secret, Secrets
 
 # The environment variable by which a running master shows which configuration it was started with: it lives and dies
 # with the process, so no crash of ours can leave it wrong.
@@ -109,6 +109,28 @@ class Host(NamedTuple):
     cores: Optional[int] = None  # None: not known, or not the machine that jobs will run on
 
 
+class ConfigFile(NamedTuple):
+    """A file of HTCondor configuration, and where it belongs."""
+
+    path: str
+    text: str
+
+
+class SecretFile(NamedTuple):
+    """A file that is root's alone, and where it belongs."""
+
+    path: str
+    secret: Secret
+
+
+class Bundle(NamedTuple):
+    """What condor_annex has packed for its instances."""
+
+    config: Tuple[ConfigFile, ...]
+    secrets: Tuple[SecretFile, ...]
+    knobs: FrozenSet[str]  # the names that its configuration sets, in upper case
+
+
 class Facts(NamedTuple):
     """Everything that a plan depends on."""
 
@@ -116,6 +138,7 @@ class Facts(NamedTuple):
     settings: Settings
     host: Host
     secrets: Secrets = Secrets()
+    bundle: Optional[Bundle] = None  # unpacked; None: not asked for, or (in a preview) not to be had
 
 
 class Daemon(NamedTuple):
