@@ -45,7 +45,7 @@ _OWN_OPTIONS = {
     "simulate": ("address", "port", "list-profiles"),
     "kit": (
         *("region", "account", "ami", "instance-type", "spot", "security-group", "instance-profile", "vpc"),
-        *("site-cidr", "no-public-address", "admin-cidr", "worker-cidr", "name", "lifetime", "own-keys", "mime"),
+        *("site-cidr", "ccb", "admin-cidr", "worker-cidr", "name", "lifetime", "own-keys", "mime"),
     ),
 }
 _COMMAND_HELP = """\
@@ -170,7 +170,7 @@ def _kit_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--vpc", metavar="ID", help="for the security group (default: the default VPC)")
     group.add_argument("--site-cidr", action="append", metavar="CIDR", help="where the pool's hosts are (repeatable)")
     group.add_argument(
-        "--no-public-address", action="store_true", default=None, help="workers get none: nothing comes in but by CCB"
+        "--ccb", action="store_true", default=None, help="workers have no public address: nothing comes in"
     )
     group.add_argument(
         "--admin-cidr", action="append", metavar="CIDR", help="who may use SSH (repeatable; default: nobody)"

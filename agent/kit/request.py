@@ -31,7 +31,7 @@ class Site(NamedTuple):
     worker_cidr: Tuple[str, ...] = ()  # where the central manager sees the workers come from
     name: str = "annex-agent-worker"
     lifetime: int = 90 * _DAY_S  # of the token, in seconds
-    no_public_address: bool = False  # the workers get none: the collector passes connections on (CCB)
+    ccb: bool = False  # the workers are reached through the collector alone, by its broker of connections (CCB)
     own_keys: bool = False  # secrets are encrypted with KMS keys of the site's own
     spot: bool = False
     mime: bool = False
@@ -83,7 +83,7 @@ _MEANINGS: Mapping[str, str] = {
     "security_group": "the workers' security group, sg-... (annex-agent kit security-group makes it)",
     "instance_profile": "the workers fetch a secret from AWS and need a role for it; its instance profile's name",
     "site_cidr": "the network, or each of them, where the central manager and the access points are (where the workers "
-    "get no public address and are reached through the collector, say --no-public-address instead)",
+    "are reached through the collector alone, say --ccb instead)",
     "worker_cidr": "the network, or each of them, where the central manager sees the workers come from",
 }
 
@@ -151,7 +151,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     # What both a security group and a launch template may be called.
     "name": _matching(r"(?!sg-)[A-Za-z0-9][A-Za-z0-9._-]{2,99}", "a name of 3 to 100 letters, digits, '.', '_', '-'"),
     "lifetime": _lifetime,
-    "no_public_address": bool,
+    "ccb": bool,
     "own_keys": bool,
     "spot": bool,
     "mime": bool,

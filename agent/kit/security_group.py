@@ -28,16 +28,16 @@ def problems(request: Request) -> Iterator[AnnexError]:
     for knob in settings.condor:
         if knob.name.upper().rpartition(".")[2] in _PORT_KNOBS:
             yield ConfigError([f"condor.{knob.name} moves the workers' ports: say it with network.ports instead"])
-    if not site.no_public_address:
+    if not site.ccb:
         yield from missing(site, "site_cidr")
-    elif settings.advertise != "auto":
+    elif settings.advertise != "auto" and "CCB_ADDRESS" not in (knob.name.upper() for knob in settings.condor):
         yield UsageError(
-            f"--no-public-address: workers are reached through the collector only with network.advertise: auto, and it "
-            f"is {settings.advertise}: change that, or give --site-cidr"
+            "--ccb: workers are reached through the collector where they have no public address and network.advertise "
+            f"is auto, and it is {settings.advertise}: change that, or give --site-cidr"
         )
     if len(site.security_group) > 1:
         yield UsageError("--security-group: the rules are for one security group, name only one")
-    elif site.security_group and site.no_public_address and not site.admin_cidr:
+    elif site.security_group and site.ccb and not site.admin_cidr:
         yield UsageError(
             "nothing comes in to these workers, and a new security group lets nothing in: leave --security-group out "
             "to make it, or add --admin-cidr for SSH"
@@ -66,15 +66,17 @@ def hints(request: Request) -> Iterator[str]:
             yield f"warning: {' and '.join(wide)} is the whole Internet"
         return
     yield "next: aws ec2 create-security-group --cli-input-json file://FILE --query GroupId --output text"
+    if site.ccb:
+        yield "launch the workers in subnets that give no public address: with one they would not be reached"
     if not site.vpc:
         yield "the group is for the default VPC: give --vpc for another one"
-    if not site.no_public_address or site.admin_cidr:
+    if not site.ccb or site.admin_cidr:
         yield "then this part again, with --security-group and that id, for its rules"
 
 
 def _rules(request: Request) -> Iterator[Dict[str, Any]]:
     site = request.site
-    if not site.no_public_address:
+    if not site.ccb:
         ports = request.settings.ports or (PORT, PORT)
         yield _rule(ports, site.site_cidr, "HTCondor: central manager and access points")
     if site.admin_cidr:

@@ -4,8 +4,8 @@ from typing import Iterator, List
 
 from .. import security
 from ..model import Knob, Settings
-from ..network_values import network_name_fields
 from ..render import render
+from ..settings import network_name_fields
 from ..worker_config import Block
 from .request import FILE, PORT, Request
 
@@ -54,14 +54,16 @@ def hints(request: Request) -> Iterator[str]:
 def _how_workers_are_reached(request: Request) -> str:
     settings = request.settings
     ports = "-".join(map(str, settings.ports)) if settings.ports else str(PORT)
+    if request.site.ccb:
+        return "They call back when they are wanted (CCB), by the same port."
     if settings.advertise == "private":
         return f"It must reach TCP port {ports} of their private addresses (network.advertise: private)."
     if settings.advertise == "public":
         return f"It must reach TCP port {ports} of theirs."
-    relayed = "call back when they are wanted (CCB), by the same port of this machine."
-    if request.site.no_public_address:
-        return f"They have no public address, and {relayed}"
-    return f"It must reach TCP port {ports} of theirs; those without a public address {relayed}"
+    return (
+        f"It must reach TCP port {ports} of theirs; those without a public address call back instead (CCB), by the "
+        "same port of this machine."
+    )
 
 
 def _private_network(settings: Settings) -> str:

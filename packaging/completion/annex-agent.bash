@@ -2,9 +2,10 @@
 
 _annex_agent() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="start configure stop status check clean simulate"
+    local commands="start configure stop status check clean simulate kit"
     local options="--dry-run --simulate --profile --config --user-data --root
         --log-format -v --verbose -q --quiet -h --help --version"
+    local parts="central-manager submit token security-group iam-policy user-data launch-template"
     COMPREPLY=()
 
     # "--mode=fast" is three words to bash, "=" being one.
@@ -35,20 +36,27 @@ _annex_agent() {
             return ;;
         --timeout | --address | --port)
             return ;;
+        --region | --account | --ami | --instance-type | --security-group | --instance-profile | --vpc | --site-cidr | \
+            --admin-cidr | --worker-cidr | --name | --lifetime)
+            return ;;
     esac
 
-    # The command is the first word that is neither an option nor an option's value.
-    local word command="" before=""
+    # The command is the first word that is neither an option nor an option's value, and what it is for the second.
+    local word command="" argument="" before=""
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case $before in
-            --profile | --config | --user-data | --root | --log-format | --mode | --timeout | --address | --port)
+            --profile | --config | --user-data | --root | --log-format | --mode | --timeout | --address | --port | \
+                --region | --account | --ami | --instance-type | --security-group | --instance-profile | --vpc | \
+                --site-cidr | --admin-cidr | --worker-cidr | --name | --lifetime)
                 [[ $word == "=" ]] || before=
                 continue ;;
         esac
         before=$word
-        if [[ $word != -* ]]; then
-            command=$word
+        if [[ $word != -* && -n $command ]]; then
+            argument=$word
             break
+        elif [[ $word != -* ]]; then
+            command=$word
         fi
     done
 
@@ -58,6 +66,10 @@ _annex_agent() {
         status | check) options+=" --json" ;;
         clean) options+=" --keep-condor" ;;
         simulate) options+=" --address --port --list-profiles" ;;
+        kit)
+            options+=" --region --account --ami --instance-type --spot --security-group --instance-profile --vpc
+                --site-cidr --ccb --admin-cidr --worker-cidr --name --lifetime --own-keys --mime"
+            [[ -n $argument ]] || options+=" $parts" ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
 }

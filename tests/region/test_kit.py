@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
+from .command import CommandFailed
 from .machine import Machine
 from .pool import start_daemons
 from .region import Region
@@ -15,11 +16,20 @@ from .wait import wait_until
 POOL = "/etc/condor/config.d/50-pool.config"
 KIT = "/etc/condor/config.d/70-annex-workers.config"
 SETTINGS = "/root/settings.yaml"
-TOKEN = "/etc/condor/tokens.d/from-the-site"
 COMPLETED = 4
+GENERAL = ("--region", "us-east-1", "--account", "123456789012")
 BASE = {"central_manager": CM.hostname, "annex": "spring", "condor": {"NUM_CPUS": "1"}}
-IDTOKENS = {**BASE, "security": {"token": f"file:{TOKEN}", "trust_domain": "example.net"}}
+IDTOKENS = {**BASE, "security": {"token": "secretsmanager:annex/token", "trust_domain": "example.net"}}
+PASSWORD = {**BASE, "security": {"pool_password": "ssm:/annex/password"}}
 HOST = {**BASE, "security": {"method": "host"}}
+# What the script of `kit token` calls: keeps what comes in, for the test to put it into the region's AWS.
+AWS_CLI = """#!/bin/sh
+case "$*" in
+    *describe-secret*) exit 254 ;;
+    *file:///dev/stdin*) exec cat >/root/stored ;;
+esac
+exit 1
+"""
 # HTCondor's own files would let in whoever is condor@ anything.
 ITS_OWN = "ALLOW_DAEMON = condor@family, condor@$(FULL_HOSTNAME), access-point@*\n"
 PLACE = 'Machine = "intruder"\nMyAddress = "<192.0.2.1:9618>"\n'
@@ -35,12 +45,11 @@ class Site:
         self.machines = (region.cm, region.submit)
         self._as_it_was = {machine: machine.read(POOL) for machine in self.machines}
 
-    def kit(self, settings: Mapping[str, Any], *words: str, answer_only: bool = True) -> str:
+    def kit(self, settings: Mapping[str, Any], *words: str) -> str:
         """``annex-agent kit`` on a machine that has nothing to do with the site."""
         worker = self.region.worker
         worker.write(SETTINGS, json.dumps(settings))
-        done = worker.run(["annex-agent", "kit", *words, "--config", SETTINGS])
-        return done.stdout if answer_only else done.stdout + done.stderr
+        return worker.run(["annex-agent", "kit", *words, *GENERAL, "--config", SETTINGS]).stdout
 
     def set_up(self, settings: Mapping[str, Any], *options: str) -> None:
         """As the kit says, from a pool that trusts nobody but itself."""
@@ -73,11 +82,25 @@ class Site:
         done = self.region.cm.run(["condor_status", kind, "-autoformat", "Name"], check=False)
         return done.returncode == 0 and bool(done.stdout.strip())
 
-    def launch(self, settings: Mapping[str, Any], public: Any = PUBLIC) -> Machine:
-        """A worker whose image knows nothing, and whose user-data is the kit's."""
+    def secret(self, settings: Mapping[str, Any]) -> str:
+        """What the kit's script makes on the central manager, and hands to the AWS CLI."""
+        cm = self.region.cm
+        cm.write("/usr/local/bin/aws", AWS_CLI, 0o755)
+        cm.write("/root/token.sh", self.kit(settings, "token"))
+        cm.run(["sh", "/root/token.sh"])
+        return cm.read("/root/stored")
+
+    def launch(self, settings: Mapping[str, Any], *, stored: str = "", public: Optional[str] = PUBLIC) -> Machine:
+        """A worker whose image knows nothing: its user-data and its role's policy are the kit's."""
         region = self.region
         user_data = self.kit(settings, "user-data")
+        policy = json.loads(self.kit(settings, "iam-policy")) if stored else None
         region.reset_worker()
+        if policy:
+            region.aws.secret("annex/token", stored)
+            region.aws.parameter("/annex/password", stored)
+            region.aws.grant(policy)
+            region.imds.attach_role()
         region.worker.run(["rm", "-f", POOL, "/etc/condor/tokens.d/pool"])
         region.associate(public)
         region.imds.update({"user-data": user_data})
@@ -117,58 +140,65 @@ def site(region: Region) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def by_token(site: Site) -> Site:
-    """With a token that the kit's script has made on the central manager."""
+def token(site: Site) -> str:
+    """The site is set up for tokens; the workers' one."""
     site.set_up(IDTOKENS)
-    site.region.cm.write("/root/token.sh", site.kit(IDTOKENS, "token"))
-    site.region.cm.run(["sh", "-c", "cd /root && sh token.sh"])
-    return site
+    return site.secret(IDTOKENS)
 
 
-def bring_token(site: Site, machine: Machine) -> None:
-    """What the script says is to be done with the token."""
-    machine.write(TOKEN, site.region.cm.read("/root/annex-agent-worker.secret"), 0o600)
+def start(site: Site) -> Mapping[str, Any]:
+    """annex-agent on the worker, into the pool; its slot."""
+    site.region.worker.run(["annex-agent", "start"], env=site.region.aws.environment, timeout=200)
+    (slot,) = site.region.pool.slots("Machine", "MyAddress", "AuthenticatedIdentity", "AuthenticationMethod")
+    return slot
 
 
-def test_with_a_token_a_worker_joins_and_runs_a_job(by_token: Site) -> None:
-    worker = by_token.launch(IDTOKENS)
-    bring_token(by_token, worker)
-    worker.run(["annex-agent", "start"], timeout=200)
-    (slot,) = by_token.region.pool.slots("Machine", "AuthenticatedIdentity", "AuthenticationMethod", "AnnexName")
+def test_with_a_token_a_worker_joins_and_runs_a_job(site: Site, token: str) -> None:
+    site.launch(IDTOKENS, stored=token)
+    slot = start(site)
     assert slot["AuthenticatedIdentity"] == "condor@example.net"
     assert slot["AuthenticationMethod"] == "IDTOKENS"
-    by_token.run_job(slot["Machine"])
+    site.run_job(slot["Machine"])
 
 
-def test_with_a_token_one_without_a_public_address_joins_through_the_collector(by_token: Site) -> None:
-    worker = by_token.launch(IDTOKENS, public=None)
-    bring_token(by_token, worker)
-    worker.run(["annex-agent", "start"], timeout=200)
-    (slot,) = by_token.region.pool.slots("Machine", "MyAddress")
+def test_with_a_token_one_without_a_public_address_joins_through_the_collector(site: Site, token: str) -> None:
+    site.launch(IDTOKENS, stored=token, public=None)
+    slot = start(site)
     assert "CCBID=" in slot["MyAddress"]
-    by_token.run_job(slot["Machine"])
+    site.run_job(slot["Machine"])
 
 
-def test_the_token_lets_nobody_do_more_and_without_it_nobody_gets_in(by_token: Site) -> None:
-    by_token.region.reset_worker()
-    stranger = by_token.region.worker
+def test_the_token_lets_nobody_do_more_and_without_it_nobody_gets_in(site: Site, token: str) -> None:
+    site.region.reset_worker()
+    stranger = site.region.worker
     stranger.run(["rm", "-f", "/etc/condor/tokens.d/pool"])
     assert "Failed to authenticate with any method" in advertise(stranger)
-    bring_token(by_token, stranger)
+    stranger.write("/etc/condor/tokens.d/found", token, 0o600)
     stranger.write(POOL, "TRUST_DOMAIN = example.net\n")
-    assert 'Received "DENIED" from server for user condor@example.net' in advertise(
-        stranger, "UPDATE_SCHEDD_AD", SCHEDULER
-    )
-    assert not by_token.region.pool.slots("Machine")
+    refused = advertise(stranger, "UPDATE_SCHEDD_AD", SCHEDULER)
+    assert 'Received "DENIED" from server for user condor@example.net' in refused
+    assert not site.region.pool.slots("Machine")
     assert advertise(stranger).startswith("0: ")
-    assert [slot["Machine"] for slot in by_token.region.pool.slots("Machine")] == ["intruder"]
+    assert [slot["Machine"] for slot in site.region.pool.slots("Machine")] == ["intruder"]
+
+
+def test_with_the_password_a_worker_joins_and_without_it_nobody(site: Site) -> None:
+    site.set_up(PASSWORD)
+    worker = site.launch(PASSWORD, stored=site.secret(PASSWORD))
+    worker.write(POOL, "SEC_DEFAULT_AUTHENTICATION_METHODS = PASSWORD\n")
+    assert "Failed to authenticate with any method" in advertise(worker)
+    worker.run(["rm", POOL])
+    slot = start(site)
+    assert slot["AuthenticatedIdentity"] == "condor@password"
+    site.run_job(slot["Machine"])
+    with pytest.raises(CommandFailed, match="would be lost"):
+        site.secret(PASSWORD)
 
 
 def test_by_address_a_worker_of_that_network_joins_and_no_other(site: Site) -> None:
     site.set_up(HOST, "--worker-cidr", "67.202.60.0/24")
     worker = site.launch(HOST)
-    worker.run(["annex-agent", "start"], timeout=200)
-    (slot,) = site.region.pool.slots("Machine", "AuthenticatedIdentity")
+    slot = start(site)
     assert slot["AuthenticatedIdentity"] == "unauthenticated@unmapped"
     site.run_job(slot["Machine"])
     site.region.associate("67.202.61.9")

@@ -10,6 +10,7 @@ import pytest
 
 from annex_agent import cli
 from annex_agent.emulator import profile
+from annex_agent.kit.parts import PARTS
 
 COMPLETION = Path(__file__).resolve().parents[2] / "packaging/completion"
 BASH = COMPLETION / "annex-agent.bash"
@@ -86,12 +87,19 @@ def test_bash_offers_the_commands(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_bash_offers_a_command_its_options(command: str, tmp_path: Path) -> None:
     own = {f"--{name}" for name in cli._OWN_OPTIONS.get(command, ())}
-    assert in_bash(tmp_path, command, "") == GENERAL | own
+    assert in_bash(tmp_path, command, "") - set(PARTS) == GENERAL | own
     assert in_bash(tmp_path, "--profile", "spot", "--log-format", "=", "json", command, "-q", "-") == GENERAL | own
 
 
 def test_bash_offers_no_command_s_options_before_there_is_one(tmp_path: Path) -> None:
     assert in_bash(tmp_path, "-") == GENERAL
+
+
+def test_bash_offers_the_parts_of_the_kit_until_one_is_named(tmp_path: Path) -> None:
+    assert in_bash(tmp_path, "kit", "--region", "us-east-1", "--vpc", "=", "vpc-1", "") > set(PARTS)
+    assert in_bash(tmp_path, "kit", "s") == {"submit", "security-group"}
+    assert in_bash(tmp_path, "kit", "submit", "").isdisjoint(PARTS)
+    assert in_bash(tmp_path, "start", "").isdisjoint(PARTS)
 
 
 @pytest.mark.parametrize("option", sorted(CHOICES))
@@ -122,14 +130,14 @@ def test_zsh_knows_the_same_words() -> None:
     text = ZSH.read_text(encoding="utf-8")
     assert text.startswith("#compdef annex-agent\n")
     assert re.findall(r"^  '([a-z]+):", text, re.MULTILINE) == list(COMMANDS)
-    named = set(re.findall(r"(?<=['{,)])--?[a-z][a-z-]*", text))
+    named = set(re.findall(r"(?<=['{,)*])--?[a-z][a-z-]*", text))
     assert named == ALL
-    for values in (*CHOICES.values(), set(profile.bundled_names())):
+    for values in (*CHOICES.values(), set(profile.bundled_names()), set(PARTS)):
         assert values in [set(words.split()) for words in re.findall(r"\(([a-z -]+)\)", text)]
     for command, names in cli._OWN_OPTIONS.items():
         block = re.search(rf"^  {command}\)\n(.*?);;$", text, re.MULTILINE | re.DOTALL)
         assert block, f"the options of {command}"
-        assert set(re.findall(r"'--([a-z-]+)", block.group(1))) == set(names)
+        assert set(re.findall(r"'\*?--([a-z-]+)", block.group(1))) == set(names)
 
 
 @pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed: apt-get install zsh")
@@ -151,5 +159,8 @@ def test_zsh_completes(tmp_path: Path) -> None:
         "annex-agent stop --mode fa": "annex-agent stop --mode fast ",
         "annex-agent -q status --js": "annex-agent -q status --json ",
         "annex-agent start --js": "annex-agent start --js",
+        "annex-agent kit sec": "annex-agent kit security-group ",
+        "annex-agent kit --region us-east-1 lau": "annex-agent kit --region us-east-1 launch-template ",
+        "annex-agent kit token --lif": "annex-agent kit token --lifetime=",
     }
     assert dict(zip(expected, in_zsh(tmp_path, expected))) == expected

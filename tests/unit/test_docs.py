@@ -7,6 +7,7 @@ from typing import Dict, Set
 import pytest
 
 from annex_agent import cli
+from annex_agent.kit.parts import PARTS
 from annex_agent.schema import KEYS
 from annex_agent.worker_config import worker_blocks
 
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MANUAL = (ROOT / "docs/annex-agent.8").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+KIT = (ROOT / "docs/kit.md").read_text(encoding="utf-8")
 KNOBS = (ROOT / "docs/htcondor-knobs.md").read_text(encoding="utf-8")
 
 
@@ -41,7 +43,7 @@ def test_every_command_is_documented(help_text: str) -> None:
     commands: Set[str] = set(
         re.findall(r"^  (\w+) {2,}\w", help_text.partition("commands:")[2].partition("exit")[0], re.M)
     )
-    assert len(commands) == 7
+    assert len(commands) == 8
     for command in commands:
         assert re.search(rf"^\| `{command}[ `]", README, re.MULTILINE), command
         assert f"\n.B {command}\n" in MANUAL
@@ -53,6 +55,18 @@ def test_every_option_is_in_the_manual(help_text: str) -> None:
     assert options
     assert [option for option in sorted(options) if option not in manual] == []
     assert sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", manual)) - options) == []
+
+
+def test_every_part_of_the_kit_is_documented_with_its_options() -> None:
+    manual = MANUAL.replace("\\-", "-")
+    for part in PARTS:
+        assert f"\n| `{part}` |" in KIT
+        assert re.search(rf"^\.BR? {part}\b", manual, re.MULTILINE), part
+    own = {f"--{name}" for name in cli._OWN_OPTIONS["kit"]}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", KIT))
+    assert own - named <= {"--account", "--vpc"}
+    ours = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", " ".join(re.findall(r"^(?:annex-agent )?kit\b.*", KIT, re.M))))
+    assert ours - own == {"--config"}
 
 
 @pytest.mark.parametrize("key", [key.path for key in KEYS])

@@ -19,8 +19,7 @@ from annex_agent.errors import AnnexError, ConfigError, UsageError
 from annex_agent.kit import parts
 from annex_agent.kit.request import read_site, request
 from annex_agent.kit.user_data import LIMIT
-from annex_agent.schema import KEYS
-from annex_agent.settings import Merged, from_document, merge
+from annex_agent.settings import KEYS, Merged, from_document, merge
 
 IDTOKENS = {
     "central_manager": "cm.example.org",
@@ -183,8 +182,8 @@ class TestTheCommand:
         assert cli.main(["kit", "token", "--config", str(config), "--region", "here", "--vpc", "there"]) == 5
         said = capsys.readouterr()
         assert said.out == ""
-        assert said.err.count("\n") == 5
-        for word in ("colour", "stop.mode", "no central manager", "--region", "--vpc"):
+        assert said.err.count("\n") == 4
+        for word in ("colour", "stop.mode", "--region", "--vpc"):
             assert word in said.err
 
     @pytest.mark.parametrize("arguments", [["start", "token"], ["stop", "now"], ["--dry-run", "start", "x"]])
@@ -378,19 +377,19 @@ class TestTheSecurityGroup:
         ]
 
     def test_nothing_comes_in_where_workers_are_reached_through_the_collector_alone(self) -> None:
-        options = {**OPTIONS, "no_public_address": True, "site_cidr": None}
+        options = {**OPTIONS, "ccb": True, "site_cidr": None}
         assert "nothing comes in" in str(refused("security-group", IDTOKENS, options))
         assert make("security-group", IDTOKENS, {**options, "security_group": None}).text
-        rules = self.rules(IDTOKENS, admin_cidr=["198.51.100.0/24"], no_public_address=True)
+        rules = self.rules(IDTOKENS, admin_cidr=["198.51.100.0/24"], ccb=True)
         assert [rule[1] for rule in rules] == [22]
 
     @pytest.mark.parametrize("advertise", ["public", "private"])
     def test_which_the_settings_must_have_asked_for(self, advertise: str) -> None:
         settings = {**IDTOKENS, "network": {"advertise": advertise}}
-        assert "network.advertise: auto" in str(
-            refused("security-group", settings, {**OPTIONS, "no_public_address": True})
-        )
+        assert "network.advertise is auto" in str(refused("security-group", settings, {**OPTIONS, "ccb": True}))
         assert [rule[1] for rule in self.rules(settings)] == [9618]
+        settings["condor"] = {"CCB_ADDRESS": "$(COLLECTOR_HOST)"}
+        assert self.rules(settings, ccb=True, admin_cidr=["198.51.100.0/24"])
 
     @pytest.mark.parametrize("knob", ["SHARED_PORT_PORT", "STARTD.lowport", "use_shared_port"])
     def test_it_does_not_guess_what_the_owners_own_knobs_do_to_the_ports(self, knob: str) -> None:
@@ -484,9 +483,9 @@ class TestTheAccessPoint:
         text = " ".join(made("submit", {**IDTOKENS, "network": network}).replace("\n# ", " ").split())
         assert words in text
 
-    def test_workers_that_get_no_public_address_call_back(self) -> None:
-        text = made("submit", IDTOKENS, no_public_address=True).replace("\n# ", " ")
-        assert "They have no public address, and call back" in text
+    def test_workers_that_are_reached_through_the_collector_call_back(self) -> None:
+        text = made("submit", IDTOKENS, ccb=True).replace("\n# ", " ")
+        assert "They call back when they are wanted (CCB)" in text
         assert "It must reach" not in text
 
 
