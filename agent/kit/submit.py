@@ -4,8 +4,8 @@ from typing import Iterator, List
 
 from .. import security
 from ..model import Knob, Settings
+from ..network_values import network_name_fields
 from ..render import render
-from ..settings import network_name_fields
 from ..worker_config import Block
 from .request import FILE, PORT, Request
 

@@ -5,8 +5,8 @@ import re
 from typing import Any, Iterator, List
 
 from ..errors import AnnexError, ConfigError
+from ..schema import KEYS
 from ..secret import Reference, Secrets
-from ..settings import KEYS
 from .request import Request
 
 LIMIT = 16 * 1024  # EC2 user guide, "Instance user data": before base64
