@@ -182,8 +182,8 @@ class TestTheCommand:
         assert cli.main(["kit", "token", "--config", str(config), "--region", "here", "--vpc", "there"]) == 5
         said = capsys.readouterr()
         assert said.out == ""
-        assert said.err.count("\n") == 4
-        for word in ("colour", "stop.mode", "--region", "--vpc"):
+        assert said.err.count("\n") == 5
+        for word in ("colour", "stop.mode", "central manager", "--region", "--vpc"):
             assert word in said.err
 
     @pytest.mark.parametrize("arguments", [["start", "token"], ["stop", "now"], ["--dry-run", "start", "x"]])
