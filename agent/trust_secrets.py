@@ -1,13 +1,15 @@
 """The secrets of trust as HTCondor takes them: what a token and a pool password have to look like.
 
 A token is a JSON Web Token (RFC 7519) that names the key it is signed with; a file may hold several, a line each.  A
-password has at most 255 bytes (HTCondor's ``MAX_PASSWORD_LENGTH``).  No message shows any part of either.
+password has at most 255 bytes (HTCondor's ``MAX_PASSWORD_LENGTH``).  No message shows any part of either, but for a
+token's trust domain and the day of its expiry.
 """
 
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .errors import SecretError
+from .grammar import quoted
 from .secret import Secret, Secrets
 
 _LONGEST_PASSWORD = 255
@@ -55,16 +57,19 @@ def doubts(secrets: Secrets, trust_domain: Optional[str], now: float) -> Iterato
         return
     for token in filter(None, tokens_in(secrets.token.reveal())):
         if token.expires is not None and token.expires <= now:
-            when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(token.expires))
             yield (
-                f"the token {secrets.token.origin} has expired on {when}, so the pool will refuse it unless this "
-                "machine's clock is wrong: have a new one made"
+                f"the token {secrets.token.origin} has expired ({_day(token.expires)}), so the pool will refuse it "
+                "unless this machine's clock is wrong: have a new one made"
             )
         if trust_domain and token.issuer != trust_domain:
             yield (
-                f"the token {secrets.token.origin} is of the trust domain {token.issuer!r}, and security.trust_domain "
-                f"is {trust_domain}: one of the two is another pool's"
+                f"the token {secrets.token.origin} is of the trust domain {quoted(token.issuer)}, and "
+                f"security.trust_domain is {trust_domain}: one of the two is another pool's"
             )
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds)) if seconds > 0 else "before 1970"
 
 
 def tokens_in(content: bytes) -> Tuple[Optional[Token], ...]:
@@ -82,7 +87,7 @@ def _token(line: str) -> Optional[Token]:
             return None
         expires = claims.get("exp")
         return Token(None if expires is None else float(expires), str(claims.get("iss", "")))
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
         return None
 
 

@@ -418,7 +418,7 @@ def test_a_worker_that_the_pool_does_not_trust_is_told_what_the_logs_say(region:
     worker.run(["rm", "/etc/condor/tokens.d/pool"])
     done = worker.run(["python3", "-c", SHORT_DEADLINE], check=False, timeout=120)
     assert done.returncode == 7, done.stdout + done.stderr
-    assert "trusts this worker" in done.stderr
+    assert f"the collector {CM.hostname} refuses this worker (security.method image: AUTHENTICATE:1003" in done.stderr
 
 
 def test_a_master_that_dies_is_told_and_not_waited_for(region: Region, worker: Machine) -> None:

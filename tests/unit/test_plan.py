@@ -1,11 +1,13 @@
 """The plan: which steps, in which order, with which content."""
 
-from typing import List, Optional
+import json
+from typing import List, Optional, Tuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annex_agent import state
 from annex_agent.daemon_steps import ReadBack, StartDaemons, WaitForSlot
 from annex_agent.errors import AnnexError
 from annex_agent.fence_steps import LowerFence, RaiseFence
@@ -14,6 +16,8 @@ from annex_agent.htcondor import CONFIG_FILE
 from annex_agent.leftovers import CLOUD_INIT_FILE
 from annex_agent.model import Condor, Facts, Host, Knob, State
 from annex_agent.plan import Goal, Plan, build_clean_plan, build_plan, build_stop_plan
+from annex_agent.secret import Secret, Secrets, reference
+from annex_agent.secret_steps import ForgetSecret, StoreSecret
 from annex_agent.steps import EmptyDirectory, RemoveFile, SetHostName, WriteFile
 from annex_agent.stop_steps import StopDaemons, WithdrawSlot
 from annex_agent.system import CONFIGURED
@@ -276,3 +280,102 @@ def test_a_slot_that_is_reached_through_the_collector_has_to_have_a_contact_ther
     plan = build_plan(FACTS._replace(instance=INSTANCE._replace(public_ipv4=public)), Goal.START)
     (wait,) = [step for step in plan.steps if isinstance(step, WaitForSlot)]
     assert wait.relayed is (public is None)
+
+
+TOKENS, PASSWORDS = "/etc/condor/tokens.d/annex-agent", "/etc/condor/passwords.d/annex-agent"
+TOKEN, PASSWORD = reference("ssm:/annex/token"), reference("ssm:/annex/password")
+
+
+def trusting(facts: Facts = FACTS, **settings: object) -> Facts:
+    return facts._replace(settings=facts.settings._replace(**settings))
+
+
+def having_stored(*paths: str, instance_id: str = INSTANCE.instance_id) -> Facts:
+    return FACTS._replace(host=FACTS.host._replace(state=State(instance_id, "b", None, paths)))
+
+
+def of_secrets(plan: Plan) -> List[Tuple[str, str]]:
+    return [(step.name, step.path) for step in plan.steps if isinstance(step, (StoreSecret, ForgetSecret))]
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (FACTS, []),
+        (trusting(token=TOKEN), [("token", TOKENS)]),
+        (trusting(pool_password=PASSWORD), [("pool-password", PASSWORDS)]),
+        (trusting(security_method="host"), []),
+        (having_stored(TOKENS), [("secret-1", TOKENS)]),
+        (trusting(having_stored(TOKENS), token=TOKEN), [("token", TOKENS)]),
+        (trusting(having_stored(TOKENS), pool_password=PASSWORD), [("pool-password", PASSWORDS), ("secret-1", TOKENS)]),
+        (having_stored(TOKENS, instance_id="i-0ff"), [("forget-secret-1", TOKENS)]),
+        (
+            trusting(having_stored(TOKENS, instance_id="i-0ff"), token=TOKEN),
+            [("forget-secret-1", TOKENS), ("token", TOKENS)],
+        ),
+    ],
+)
+def test_the_secrets_that_are_named_are_stored_and_those_that_were_go(
+    facts: Facts, expected: List[Tuple[str, str]]
+) -> None:
+    assert of_secrets(build_plan(facts, Goal.CONFIGURE)) == expected
+
+
+def test_a_secret_is_stored_once_the_configuration_is_known_to_be_good_and_before_it_is_in_place() -> None:
+    plan = names(build_plan(trusting(having_stored(PASSWORDS), token=TOKEN), Goal.START))
+    order = ["state", "read-back", "token", "condor-config", "secret-1", "configured", "daemons"]
+    assert [name for name in plan if name in order] == order
+
+
+def test_where_secrets_are_is_remembered_before_they_are_there_and_until_the_disk_is_cleaned() -> None:
+    plan = build_plan(trusting(having_stored(PASSWORDS), token=TOKEN), Goal.CONFIGURE)
+    assert json.loads(file(plan, state.PATH).content)["secrets"] == [PASSWORDS, TOKENS]
+    plan = build_plan(trusting(having_stored(PASSWORDS, instance_id="i-0ff"), token=TOKEN), Goal.CONFIGURE)
+    assert json.loads(file(plan, state.PATH).content)["secrets"] == [TOKENS]
+
+
+def test_a_cleaned_disk_holds_no_secret() -> None:
+    host = having_stored(TOKENS, PASSWORDS).host
+    assert [path for _, path in of_secrets(build_clean_plan(host, keep_condor=True))] == [TOKENS, PASSWORDS]
+
+
+def test_the_secrets_are_where_the_installed_htcondor_looks_for_them() -> None:
+    condor = CONDOR._replace(token_directory="/pool/tokens", password_directory="/pool/passwords")
+    facts = FACTS._replace(host=FACTS.host._replace(condor=condor))
+    assert of_secrets(build_plan(trusting(facts, token=TOKEN), Goal.CONFIGURE)) == [
+        ("token", "/pool/tokens/annex-agent")
+    ]
+    assert of_secrets(build_plan(trusting(facts, pool_password=PASSWORD), Goal.CONFIGURE)) == [
+        ("pool-password", "/pool/passwords/annex-agent")
+    ]
+
+
+def test_a_tree_gets_its_token_and_is_told_that_the_password_comes_later() -> None:
+    tree = BARE._replace(host=Host(is_live=False))
+    assert of_secrets(build_plan(trusting(tree, token=TOKEN), Goal.CONFIGURE)) == [("token", TOKENS)]
+    plan = build_plan(trusting(tree, pool_password=PASSWORD), Goal.CONFIGURE)
+    assert of_secrets(plan) == []
+    assert "first start" in plan.notes[-1]
+
+
+def test_another_secret_is_no_other_configuration_so_no_daemon_is_restarted() -> None:
+    def fingerprint(value: bytes) -> str:
+        facts = trusting(token=TOKEN)._replace(secrets=Secrets(token=Secret(value, "ssm:/annex/token")))
+        (step,) = [step for step in build_plan(facts, Goal.START).steps if isinstance(step, StartDaemons)]
+        return step.fingerprint
+
+    assert fingerprint(b"one") == fingerprint(b"other")
+
+
+def test_the_wait_knows_whom_to_name_when_the_collector_refuses() -> None:
+    (wait,) = [step for step in build_plan(trusting(token=TOKEN), Goal.START).steps if isinstance(step, WaitForSlot)]
+    assert (wait.trust.collector, wait.trust.method) == ("cm.example.org", "idtokens")
+    assert str(TOKEN) in wait.trust.doubt
+
+
+def test_what_an_image_says_more_precisely_is_overruled_in_the_configuration() -> None:
+    condor = CONDOR._replace(trust=("SEC_DAEMON_ENCRYPTION",))
+    facts = trusting(FACTS._replace(host=FACTS.host._replace(condor=condor)), token=TOKEN, trust_domain="example.org")
+    text = file(build_plan(facts, Goal.CONFIGURE), CONFIG_FILE).content
+    assert "\nSEC_DAEMON_ENCRYPTION = REQUIRED\n" in text
+    assert "\nTRUST_DOMAIN = example.org\n" in text
