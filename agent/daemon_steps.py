@@ -21,7 +21,6 @@ _NO_CONTACT = (
     "(condor_config_val SHARED_PORT_LOG names it, or STARTD_LOG where network.ports is a range)"
 )
 _LONGEST_PAUSE_S = 1.0
-_REPORTED_WITHIN_S = 5.0
 
 
 class ReadBack(NamedTuple):
@@ -169,6 +168,7 @@ class WaitForSlot(NamedTuple):
     deadline_s: float
     relayed: bool = False  # daemons outside have no other way in than through the collector (CCB)
     trust: Trust = Trust()
+    patience_s: float = 5.0  # with daemons that report by themselves; doubled each time that they are asked to
     name: str = "slot"
     description: str = "wait until the collector lists this machine's slot"
 
@@ -205,7 +205,7 @@ class WaitForSlot(NamedTuple):
 
     def _wait(self, machine: Machine) -> Tuple[Slot, ...]:
         began, deadline = time.monotonic(), time.monotonic() + self.deadline_s
-        pause_s, trouble, patience_s = _FIRST_PAUSE_S, "it lists no slot of this instance", _REPORTED_WITHIN_S
+        pause_s, trouble, patience_s = _FIRST_PAUSE_S, "it lists no slot of this instance", self.patience_s
         while time.monotonic() < deadline:
             try:
                 slots = pool.listed_slots(machine, self.instance_id, self.startd_address_file)

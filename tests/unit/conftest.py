@@ -148,6 +148,10 @@ class FixedDaemons(Daemons):
         super().__init__(ours=lambda process: False)
         self.names = names
         self.fingerprint = fingerprint
+        self.reports = 0
+
+    def report_again(self) -> None:
+        self.reports += 1
 
     def running(self) -> Tuple[Daemon, ...]:
         return tuple(Daemon(100 + index, name) for index, name in enumerate(self.names))

@@ -217,6 +217,16 @@ class TestLooking:
             process.communicate()
 
 
+class TestReportingAgain:
+    def test_the_master_and_nobody_else_gets_the_signal_for_it(self, stage: Stage) -> None:
+        stage.enter(part("condor_master", part("condor_startd")))
+        stage.daemons.report_again()
+        eventually(lambda: stage.left() == ["condor_startd"])  # here it has no other meaning than the kernel's
+
+    def test_where_nothing_runs_nobody_is_asked(self, stage: Stage) -> None:
+        stage.daemons.report_again()
+
+
 class TestStopping:
     def test_where_nothing_runs_nothing_is_done(self, stage: Stage) -> None:
         peaceful = Rung("peaceful", None, 30.0)

@@ -323,6 +323,42 @@ class TestGoingPeacefully:
             condor.off_peacefully()
 
 
+class TestRefusal:
+    def said(self, condor: HTCondor, live: LiveTree, script: str) -> str:
+        live.command("condor_ping", script)
+        refusal = condor.refusal()
+        assert live.ran[-1] == ("condor_ping", "-type", "collector", "-verbose", "ADVERTISE_STARTD")
+        return refusal
+
+    def test_none(self, condor: HTCondor, live: LiveTree) -> None:
+        assert self.said(condor, live, "echo 'Authorized: TRUE'; echo 'once DENIED' >&2") == ""
+
+    def test_in_htcondors_words(self, condor: HTCondor, live: LiveTree) -> None:
+        denied = 'SECMAN:2010:Received "DENIED" from server for user condor@example.org using method IDTOKENS.'
+        assert self.said(condor, live, f"echo 'ADVERTISE_STARTD failed!'; echo '{denied}'; exit 1") == denied
+        lines = [f"AUTHENTICATE:{number}:Failed" for number in range(1001, 1006)]
+        script = "".join(f"echo {line} >&2;" for line in lines)
+        assert self.said(condor, live, f"{script} exit 1") == "; ".join(lines[:3])
+
+    @pytest.mark.parametrize(
+        "script", ["echo 'CEDAR:6001:Failed to connect to <198.51.100.10:9618>' >&2; exit 1", "exit 1", "sleep 60"]
+    )
+    def test_a_collector_that_cannot_be_reached_refuses_nothing(
+        self, condor: HTCondor, live: LiveTree, script: str
+    ) -> None:
+        live.patience_s = 1.0
+        assert self.said(condor, live, script) == ""
+
+    def test_a_tool_that_is_missing_knows_of_none(self, condor: HTCondor) -> None:
+        assert condor.refusal() == ""
+
+
+def test_what_matches_a_pattern_comes_with_the_names(condor: HTCondor, live: LiveTree) -> None:
+    live.command("condor_config_val", f"case $1 in -config) printf '{ROOT}\n';; *) echo FOO = 1;; esac")
+    condor.read_back("", ["FOO", "A.B"], "SEC_.*")
+    assert live.ran[-1][-1] == r"^(FOO|A\.B|SEC_.*)$"
+
+
 def test_no_tool_sees_a_variable_that_overrides_the_configuration(
     condor: HTCondor, live: LiveTree, monkeypatch: "pytest.MonkeyPatch"
 ) -> None:

@@ -17,12 +17,19 @@ def test_what_is_written_is_read(live: LiveTree) -> None:
     assert read_state(live) == STATE
 
 
+def test_where_secrets_are_is_read_and_a_record_from_before_there_were_any_names_none(live: LiveTree) -> None:
+    live.holds(PATH, state_text(STATE._replace(secrets=("/etc/condor/tokens.d/annex-agent",))))
+    assert read_state(live) == STATE._replace(secrets=("/etc/condor/tokens.d/annex-agent",))
+    live.holds(PATH, '{"instance_id": "i-10a64379", "boot_id": "f6d2"}')
+    assert read_state(live) == STATE._replace(host_name=None)
+
+
 def test_a_host_name_that_was_left_alone_is_none(live: LiveTree) -> None:
     live.holds(PATH, state_text(STATE._replace(host_name=None)))
     assert read_state(live) == STATE._replace(host_name=None)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"instance_id": "i-1"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"instance_id": "i-1"}', '{"secrets": 3}'])
 def test_a_record_that_cannot_be_read_is_none(live: LiveTree, text: str) -> None:
     live.holds(PATH, text)
     assert read_state(live) is None

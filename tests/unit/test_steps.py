@@ -11,7 +11,7 @@ from typing import List, Tuple
 import pytest
 
 from annex_agent import supervisor
-from annex_agent.daemon_steps import MakeDirectories, ReadBack, StartDaemons, WaitForSlot
+from annex_agent.daemon_steps import MakeDirectories, ReadBack, StartDaemons, Trust, WaitForSlot
 from annex_agent.errors import AnnexError, ConfigError, DaemonError
 from annex_agent.htcondor import CONFIG_FILE, HTCondor
 from annex_agent.ladder import Rung
@@ -400,6 +400,41 @@ class TestWaitForSlot:
             WaitForSlot("i-10a64379", ADDRESS_FILE, 0.2).perform(worker, no_one)
         assert "after 0.2 s: the collector gave no answer: Error: connect to cm failed; " in str(caught.value)
         assert "/var/log/condor/MasterLog says: '12/01 DENIED by cm'" in str(caught.value)
+
+    def test_daemons_that_do_not_report_by_themselves_are_asked_to(self, live: LiveTree, worker: Machine) -> None:
+        answers(live, "[]")
+
+        class Reporting(FixedDaemons):
+            def report_again(self) -> None:
+                super().report_again()
+                answers(live, *(["[]"] if self.reports < 2 else [SLOT]))
+
+        daemons = Reporting("condor_master", "condor_startd")
+        asked = Machine(live, worker.htcondor, daemons, worker.systemd)
+        assert self.STEP._replace(patience_s=0.1).perform(asked, no_one) == "in the pool as slot1@w"
+        assert daemons.reports == 2
+
+    def test_daemons_that_are_not_up_yet_are_left_alone(self, live: LiveTree, worker: Machine) -> None:
+        (live.root / ADDRESS_FILE.lstrip("/")).unlink()
+        daemons = FixedDaemons("condor_master")
+        with pytest.raises(DaemonError):
+            self.STEP._replace(patience_s=0.0, deadline_s=0.3).perform(
+                Machine(live, worker.htcondor, daemons, worker.systemd), no_one
+            )
+        assert daemons.reports == 0
+
+    def test_a_collector_that_refuses_is_named_with_the_method_its_words_and_what_to_look_at(
+        self, worker: Machine, live: LiveTree
+    ) -> None:
+        live.command("condor_status", "echo 'Error: communication error' >&2; exit 1")
+        live.command("condor_ping", "echo 'ADVERTISE_STARTD failed!'; echo 'AUTHENTICATE:1003:No method' >&2; exit 1")
+        step = self.STEP._replace(deadline_s=0.2, trust=Trust("cm.example.org", "idtokens", "is it the right token?"))
+        with pytest.raises(DaemonError) as caught:
+            step.perform(worker, no_one)
+        assert str(caught.value) == (
+            "the collector cm.example.org refuses this worker (security.method idtokens: AUTHENTICATE:1003:No method): "
+            "is it the right token?"
+        )
 
     def test_a_master_that_ends_meanwhile_ends_the_wait(self, worker: Machine, live: LiveTree) -> None:
         answers(live, "[]")

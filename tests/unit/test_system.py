@@ -316,6 +316,22 @@ class TestOtherFiles:
             tree.make_directory("/spool", 0o755, "no-such-user")
         assert names(tree.root) == []
 
+    def test_a_private_directory_is_for_our_eyes_only_and_one_that_is_there_stays_as_it_is(
+        self, tree: System, umask: Callable[[int], int]
+    ) -> None:
+        umask(0)
+        tree.make_private_directory("/etc/condor/tokens.d")
+        assert tree.mode("/etc/condor/tokens.d") == 0o700
+        assert tree.mode("/etc/condor") == 0o755
+        (tree.root / "etc/condor/tokens.d").chmod(0o750)
+        tree.make_private_directory("/etc/condor/tokens.d")
+        assert tree.mode("/etc/condor/tokens.d") == 0o750
+
+    def test_a_private_directory_that_cannot_be_made_is_an_error_that_names_it(self, tree: System) -> None:
+        tree.write_file("/etc/condor", b"", 0o644)
+        with pytest.raises(AnnexError, match="/etc/condor/tokens.d cannot be made"):
+            tree.make_private_directory("/etc/condor/tokens.d")
+
     def test_a_file_is_not_a_directory(self, tree: System) -> None:
         (tree.root / "file").touch()
         (tree.root / "directory").mkdir()
@@ -417,6 +433,11 @@ class TestCommands:
 
 
 class TestMemoryFiles:
+    def test_what_a_command_writes_into_it_can_be_read(self) -> None:
+        with memory_file("before, and longer") as file:
+            System().run(("sh", "-c", f"printf 'caf\\351' > {file.path}"), 30, inherit=(file,))
+            assert file.content() == b"caf\xe9"
+
     def test_a_command_that_inherits_it_can_read_it(self) -> None:
         with memory_file("NAME = value\nä\n") as file:
             assert System().run(("cat", file.path), 30, inherit=(file,)).stdout == "NAME = value\nä\n"
