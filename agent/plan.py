@@ -21,11 +21,11 @@ from .secret_steps import ForgetSecret, StoreSecret
 from .steps import RemoveFile, SetHostName, Step, WriteFile
 from .stop_steps import StopDaemons, WithdrawSlot
 from .system import CONFIGURED
+from .trust_secrets import FILE_NAME
 from .unit_steps import FollowUnit
 from .worker_config import notes, worker_blocks, worker_host_name
 
 SLOT_DEADLINE_S = 120.0
-_OURS = "annex-agent"  # the file's name, in each of HTCondor's directories
 _NO_CONDOR = "HTCondor is not installed here: it cannot read the configuration back, and its directories are unknown"
 
 
@@ -102,10 +102,10 @@ def _stores(facts: Facts) -> Tuple[StoreSecret, ...]:
     condor, settings, secrets = facts.host.condor or Condor("not installed"), facts.settings, facts.secrets
     steps = []
     if settings.token:
-        path = f"{condor.token_directory}/{_OURS}"
+        path = f"{condor.token_directory}/{FILE_NAME}"
         steps.append(StoreSecret("token", "the token", path, str(settings.token), secrets.token))
     if settings.pool_password and facts.host.condor:  # HTCondor's own tool writes it
-        path, kept = f"{condor.password_directory}/{_OURS}", str(settings.pool_password)
+        path, kept = f"{condor.password_directory}/{FILE_NAME}", str(settings.pool_password)
         steps.append(StoreSecret("pool-password", "the pool password", path, kept, secrets.pool_password, True))
     return tuple(steps)
 

@@ -12,6 +12,7 @@ from .errors import SecretError
 from .grammar import quoted
 from .secret import Secret, Secrets
 
+FILE_NAME = "annex-agent"  # of each secret, in the directory that HTCondor has for its kind
 _LONGEST_PASSWORD = 255
 
 

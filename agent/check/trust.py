@@ -1,4 +1,4 @@
-"""The look at what the pool trusts this worker by: tokens, or a pool password.
+"""The look at what the pool trusts this worker by: what the settings say, and the tokens or the password on disk.
 
 HTCondor takes a token or a password only from a file that is root's alone.  Nothing of a token is ever shown.
 """
@@ -6,8 +6,12 @@ HTCondor takes a token or a password only from a file that is root's alone.  Not
 import re
 from typing import Iterator, List, NamedTuple, Optional
 
+from .. import security
+from ..errors import AnnexError
+from ..model import Settings
+from ..state import read_state
 from ..system import FileState, System
-from ..trust_secrets import Token, tokens_in
+from ..trust_secrets import FILE_NAME, Token, tokens_in
 from .finding import Judgement, ok, problem, warning
 from .scene import Scene
 
@@ -26,8 +30,9 @@ class Held(NamedTuple):
 
 
 def trust(scene: Scene) -> Iterator[Judgement]:
-    """A token that HTCondor takes and that has not expired, or a pool password."""
-    system, directory = scene.machine.system, scene.knob("SEC_TOKEN_SYSTEM_DIRECTORY").value
+    """Tokens that HTCondor takes and that are fresh, or a pool password; and that it is the one that is meant."""
+    system, settings = scene.machine.system, _settings(scene)
+    directory = scene.knob("SEC_TOKEN_DIRECTORY").value or scene.knob("SEC_TOKEN_SYSTEM_DIRECTORY").value
     password, domain = scene.knob("SEC_PASSWORD_FILE").value, scene.knob("TRUST_DOMAIN")
     files = _files(system, directory, scene.knob("LOCAL_CONFIG_DIR_EXCLUDE_REGEXP").value)
     yield from closed(directory, system.mode(directory))
@@ -36,15 +41,63 @@ def trust(scene: Scene) -> Iterator[Judgement]:
     held = [Held(path, tokens_in(file.content)) for path, file in files if not list(private(path, file))]
     domain_set = domain.value if domain.source.startswith("/") else ""
     yield from tokens(held, scene.outside.now(), domain_set)
+    yield from outrun(held)
+    yield from _as_the_settings_say(scene, settings, directory)
     secret = system.read_file(password) if password else None
     if secret:
-        yield from pool_password(password, secret, domain_set)
-    elif not files:
+        # As a method of its own it needs no domain; as the key that signs tokens it does.
+        by_itself = security.method(settings) == "password"
+        yield from private(password, secret) if by_itself else pool_password(password, secret, domain_set)
+    elif not files and security.method(settings) == "image":
         yield warning(
             f"no token in {directory} and no pool password in {password}: "
             "only a pool that trusts by address lets such a worker in",
             _MAKE,
         )
+
+
+def _settings(scene: Scene) -> Settings:
+    try:
+        return scene.settings()
+    except AnnexError:  # another look's business
+        return Settings()
+
+
+def _as_the_settings_say(scene: Scene, settings: Settings, directory: str) -> Iterator[Judgement]:
+    """Whether what they name is stored, and nothing else of ours; and a warning of trust without a secret."""
+    passwords = scene.knob("SEC_PASSWORD_DIRECTORY").value
+    places = ((settings.token, directory), (settings.pool_password, passwords))
+    named = {f"{place}/{FILE_NAME}": str(secret) for secret, place in places if secret}
+    stored = read_state(scene.machine.system)
+    system = scene.machine.system
+    for path, secret in named.items():
+        if system.read_file(path):
+            yield ok(f"{secret} is stored at {path} (security.method {security.method(settings)})")
+        elif scene.may_run:
+            yield problem(f"{secret} is not stored at {path}, though HTCondor may run", "annex-agent start")
+        else:
+            yield ok(f"the start stores {secret} at {path} (security.method {security.method(settings)})")
+    for path in stored.secrets if stored else ():
+        if path not in named and system.read_file(path):
+            yield warning(f"{path} holds a secret that the settings do not name", "annex-agent start removes it")
+    if security.method(settings) == "host":
+        yield warning(
+            "security.method is host: who has this machine's address can pass for it",
+            "have a token made, and name it in security.token",
+        )
+
+
+def outrun(held: "List[Held]") -> Iterator[Judgement]:
+    """HTCondor shows the first token that suits the collector, by the names of the files: it may not be ours."""
+    ours = {token.issuer for file in held if file.path.endswith(f"/{FILE_NAME}") for token in file.tokens if token}
+    for file in held:
+        others = {token.issuer for token in file.tokens if token}
+        if file.path.rpartition("/")[2] < FILE_NAME and others & ours:
+            yield warning(
+                f"the token in {file.path} is shown in place of annex-agent's: its name comes first, and it is of the "
+                "same trust domain",
+                f"remove {file.path}, or give it a name that comes later",
+            )
 
 
 def private(path: str, file: FileState) -> Iterator[Judgement]:

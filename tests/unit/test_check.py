@@ -49,6 +49,7 @@ KNOBS = {
     "SPOOL": "/var/spool/condor",
     "EXECUTE": "/var/lib/condor/execute",
     "SEC_TOKEN_SYSTEM_DIRECTORY": TOKENS,
+    "SEC_PASSWORD_DIRECTORY": POOL.rpartition("/")[0],
     "SEC_PASSWORD_FILE": POOL,
     "TRUST_DOMAIN": "example.org",
 }
@@ -531,6 +532,68 @@ class TestTrust:
     def test_a_pool_password_that_others_can_read(self) -> None:
         found = trust.pool_password(POOL, FileState(b"x", 0o644, (0, 0)), "example.org")
         only(found, PROBLEM, "0644")
+
+    def told(self, tree: CondorsTree, outside: FixedOutside, settings: str, *held: str) -> List[Judgement]:
+        """What the look says with these settings in the image, and a good token in each of these files."""
+        tree.holds("/etc/annex-agent/config.yaml", settings)
+        for path in held:
+            tree.holds(path, FRESH.decode(), 0o600)
+        for path in ("etc/condor/tokens.d", "etc/condor/passwords.d"):
+            (tree.root / path).mkdir(mode=0o700, parents=True, exist_ok=True)
+            (tree.root / path).chmod(0o700)
+        return self.look(tree, outside)
+
+    OURS = f"{TOKENS}/annex-agent"
+    BY_TOKEN = "security: {token: 'ssm:/annex/token'}\n"
+    BY_PASSWORD = "security: {pool_password: 'ssm:/annex/password'}\n"
+
+    def test_a_secret_that_the_start_will_store(self, tree: CondorsTree, outside: FixedOutside) -> None:
+        only(iter(self.told(tree, outside, self.BY_TOKEN)), OK, "ssm:/annex/token", self.OURS, "idtokens")
+        only(iter(self.told(tree, outside, self.BY_PASSWORD)), OK, "passwords.d/annex-agent", "password")
+
+    def test_a_secret_that_is_stored(self, tree: CondorsTree, outside: FixedOutside) -> None:
+        found = self.told(tree, outside, self.BY_TOKEN, self.OURS)
+        assert verdicts(iter(found)) == [OK, OK]
+        assert f"stored at {self.OURS}" in found[1].words
+
+    def test_a_secret_that_should_have_been_stored(self, tree: CondorsTree, outside: FixedOutside) -> None:
+        tree.holds(CONFIGURED)
+        only(iter(self.told(tree, outside, self.BY_TOKEN)), PROBLEM, "is not stored", "annex-agent start")
+
+    def test_a_secret_that_is_not_named_any_more(self, tree: CondorsTree, outside: FixedOutside) -> None:
+        tree.holds(RECORD, state_text(State(INSTANCE, "b", None, (self.OURS,))))
+        found = self.told(tree, outside, "", self.OURS)
+        assert verdicts(iter(found)) == [OK, WARNING]
+        assert "do not name" in found[1].words
+        assert verdicts(iter(self.told(tree, outside, self.BY_TOKEN))) == [OK, OK]
+
+    def test_trust_by_address(self, tree: CondorsTree, outside: FixedOutside) -> None:
+        only(iter(self.told(tree, outside, "security: {method: host}\n")), WARNING, "security.method is host")
+
+    @pytest.mark.parametrize(
+        ("name", "domain", "is_shown"), [("00", "", True), ("pool", "", False), ("00", "b", False)]
+    )
+    def test_another_token_of_the_same_pool_that_comes_first(
+        self, tree: CondorsTree, outside: FixedOutside, name: str, domain: str, is_shown: bool
+    ) -> None:
+        tree.holds(f"{TOKENS}/{name}", (a_token(iss=domain) if domain else FRESH).decode(), 0o600)
+        said = [judgement.words for judgement in self.told(tree, outside, self.BY_TOKEN, self.OURS)]
+        assert any("in place of annex-agent's" in words for words in said) == is_shown
+
+    def test_the_directory_that_users_and_daemons_share_where_it_is_set(
+        self, tree: CondorsTree, outside: FixedOutside
+    ) -> None:
+        tree.holds("/pool/tokens/one", FRESH.decode(), 0o600)
+        (tree.root / "pool/tokens").chmod(0o700)
+        only(iter(self.look(tree, outside, SEC_TOKEN_DIRECTORY="/pool/tokens")), OK, "1 token")
+
+    def test_a_pool_password_by_itself_needs_no_trust_domain(self, tree: CondorsTree, outside: FixedOutside) -> None:
+        tree.holds(POOL, "scrambled", 0o600)
+        tree.holds("/etc/annex-agent/config.yaml", self.BY_PASSWORD)
+        (tree.root / "etc/condor/passwords.d").chmod(0o700)
+        assert verdicts(iter(self.look(tree, outside, TRUST_DOMAIN=""))) == [OK]
+        tree.holds(POOL, "scrambled", 0o644)
+        assert verdicts(iter(self.look(tree, outside, TRUST_DOMAIN=""))) == [OK, PROBLEM]
 
     def test_nothing_of_a_secret_is_shown(self, tree: CondorsTree, outside: FixedOutside) -> None:
         contents = {"good": FRESH, "stale": STALE, "soon": SOON, "half": FRESH[:40], "word": b"hunter2hunter2\n"}
