@@ -81,7 +81,7 @@ CENTRAL_MANAGER = Kind(
             {"type": "array", "items": matching(_COLLECTOR), "minItems": 1},
         ]
     },
-    "a host name, or a list; each may have `:PORT`",
+    "a host name, or a list of them; each may have `:PORT`",
     beyond="which texts are host names, IPv6 addresses and ports",
 )
 DOMAIN = Kind(
@@ -101,7 +101,7 @@ NETWORK_NAME = Kind(
 PORTS = Kind(
     _ports,
     {"anyOf": [{"enum": ["shared"]}, matching("[0-9]{4,5}-[0-9]{4,5}")]},
-    "`shared`, or a range such as `40000-40050`",
+    "`shared` (one, 9618), or a range such as `40000-40050` (two and one a job)",
     beyond="ranges that are upside down, narrower than three ports, or outside of 1024 to 65535",
     write=_written_ports,
 )

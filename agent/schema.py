@@ -22,6 +22,7 @@ class Key(NamedTuple):
     kind: Kind
     does: str  # a phrase, in Markdown
     more: str = ""  # what is only said where there is room for it
+    see: str = ""  # a link, from docs/settings.md
     example: Any = None  # for a setting without a default
     unset: str = "none"  # what such a setting is, when it is not given
 
@@ -57,7 +58,7 @@ KEYS: Tuple[Key, ...] = (
         "annex",
         NAME,
         "a name for the annex, advertised as `AnnexName`",
-        "`annex: NAME` for short",
+        "for short: `annex: NAME`",
         example="spring-campaign",
     ),
     Key(
@@ -106,23 +107,27 @@ KEYS: Tuple[Key, ...] = (
     Key(
         "network.advertise",
         "advertise",
-        values.choice(auto="public if there is one", public="", private=""),
+        values.choice(
+            auto="public if there is one, else CCB through the collector",
+            public="",
+            private="no CCB: only daemons that reach the private address can run jobs here",
+        ),
         "the address that daemons outside are told",
-        "`auto` without a public address: the private one, and CCB through the collector",
+        see="[networking.md](networking.md)",
     ),
     Key(
         "network.private_network_name",
         "private_network_name",
         NETWORK_NAME,
         "daemons that give the same name use private addresses (`PRIVATE_NETWORK_NAME`)",
-        "see [below](#which-private-network-name)",
+        see="[below](#which-private-network-name)",
     ),
     Key(
         "network.ports",
         "ports",
         PORTS,
         "the ports that daemons outside come in by",
-        "one for all (9618), or one for each daemon and each running job, three or more",
+        see="[networking.md](networking.md#ports)",
     ),
     Key(
         "aws.proxy",
@@ -149,7 +154,7 @@ KEYS: Tuple[Key, ...] = (
         TRUTH,
         "whether the metadata service, which gives out the instance role's credentials, is fenced off from everybody "
         "but root",
-        "see [below](#the-fence-around-the-metadata-service)",
+        see="[below](#the-fence-around-the-metadata-service)",
     ),
     Key(
         "stop.mode",

@@ -135,7 +135,7 @@ SECRET = Kind(
     _secret,
     matching(rf"(?:{'|'.join(SCHEMES)}):[\s\S]+"),
     "where it is [kept](#secrets)",
-    plain="secretsmanager:NAME, ssm:NAME, s3://BUCKET/KEY, file:/PATH",
+    plain="kept in secretsmanager:NAME, ssm:NAME, s3://BUCKET/KEY or file:/PATH",
     beyond="which paths, buckets and names there can be",
 )
 # Its values are read one by one, by ``knob``.
