@@ -21,14 +21,14 @@ from annex_agent.kit.request import read_site, request
 from annex_agent.kit.user_data import LIMIT
 from annex_agent.settings import KEYS, Merged, from_document, merge
 
-IDTOKENS = {
+IDTOKENS: Dict[str, Any] = {
     "central_manager": "cm.example.org",
     "annex": "spring",
     "security": {"token": "secretsmanager:annex/token", "trust_domain": "example.org"},
 }
-PASSWORD = {"central_manager": "cm.example.org", "security": {"pool_password": "ssm:/annex/password"}}
-HOST = {"central_manager": "cm.example.org", "security": {"method": "host"}}
-IMAGE = {"central_manager": "cm.example.org"}
+PASSWORD: Dict[str, Any] = {"central_manager": "cm.example.org", "security": {"pool_password": "ssm:/annex/password"}}
+HOST: Dict[str, Any] = {"central_manager": "cm.example.org", "security": {"method": "host"}}
+IMAGE: Dict[str, Any] = {"central_manager": "cm.example.org"}
 # A site that has said everything.
 OPTIONS: Mapping[str, Any] = {
     "region": "us-east-1",
@@ -520,13 +520,19 @@ class Script:
         path.write_text(f"#!/bin/sh\n{seen}\n{body}\n")
         path.chmod(0o755)
 
-    def run(self, shell: str = "sh", code: int = 0) -> str:
+    def run(self, *shell: str, code: int = 0) -> str:
         path = self.directory / "script"
         path.write_text(self.text)
         # A variable of the script's that came in with the environment would go on to its children.
         environ = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.directory), "secret": "exported"}
         done = subprocess.run(
-            [shell, str(path)], cwd=self.directory, env=environ, capture_output=True, text=True, check=False, timeout=60
+            [*(shell or ("sh",)), str(path)],
+            cwd=self.directory,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
@@ -553,7 +559,7 @@ class TestTheToken:
     @pytest.mark.parametrize("place", PLACES.values(), ids=list(PLACES))
     def test_the_secret_is_seen_by_nobody(self, place: str, tmp_path: Path) -> None:
         script = Script(tmp_path, made("token", self.settings(place)))
-        said = script.run()
+        said = script.run("sh", "-x")  # as somebody would who looks for a mistake
         kept = tmp_path / "annex-agent-worker.secret"
         stored = kept.read_text().strip() if place.startswith("file:") else script.stdin
         assert stored == SECRET
