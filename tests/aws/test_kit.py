@@ -2,7 +2,7 @@
 
 import base64
 import json
-from pathlib import Path
+import re
 from typing import Any, Dict, List, Mapping, Tuple
 
 import pytest
@@ -14,7 +14,6 @@ from annex_agent.settings import from_yaml, merge
 
 from .conftest import REGION, boto3, validate
 
-TRUST_POLICY = Path(__file__).resolve().parents[2] / "packaging/aws/iam-trust-policy.json"
 SITE, ADMINISTRATORS = "192.0.2.0/24", "198.51.100.7/32"
 NAME = "annex-agent-worker"
 SETTINGS = """
@@ -27,10 +26,13 @@ security: {token: secretsmanager:annex/token, trust_domain: example.org}
 class Kit:
     """What ``annex-agent kit`` answers, with these settings and options."""
 
-    def text(self, part: str, **options: Any) -> str:
+    def made(self, part: str, **options: Any) -> parts.Made:
         site, problems = read_site({"region": REGION, "account": "123456789012", "site_cidr": [SITE], **options})
         wanted = request(merge([from_yaml("config.yaml", SETTINGS)]), site)
-        return parts.make(parts.find(part), wanted, problems).text
+        return parts.make(parts.find(part), wanted, problems)
+
+    def text(self, part: str, **options: Any) -> str:
+        return self.made(part, **options).text
 
     def document(self, part: str, **options: Any) -> Dict[str, Any]:
         answer = json.loads(self.text(part, **options))
@@ -52,7 +54,7 @@ def make_group(ec2: Any, kit: Kit, **options: Any) -> str:
 
 def make_profile(iam: Any, kit: Kit) -> str:
     """A role with the policy, in an instance profile."""
-    trust = TRUST_POLICY.read_text(encoding="utf-8")
+    (trust,) = re.findall(r"--assume-role-policy-document '(.*)'", " ".join(kit.made("iam-policy").hints))
     iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=trust)
     iam.put_role_policy(RoleName=NAME, PolicyName=NAME, PolicyDocument=kit.text("iam-policy"))
     arn = iam.create_instance_profile(InstanceProfileName=NAME)["InstanceProfile"]["Arn"]

@@ -1,5 +1,6 @@
 """README, manual page and docs/ say the same as the program."""
 
+import json
 import re
 from pathlib import Path
 from typing import Dict, Set
@@ -8,6 +9,9 @@ import pytest
 
 from annex_agent import cli
 from annex_agent.kit.parts import PARTS
+from annex_agent.kit.request import Request
+from annex_agent.kit.role import trust_policy
+from annex_agent.model import Settings
 from annex_agent.schema import KEYS
 from annex_agent.worker_config import worker_blocks
 
@@ -67,6 +71,11 @@ def test_every_part_of_the_kit_is_documented_with_its_options() -> None:
     assert own - named <= {"--account", "--vpc"}
     ours = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", " ".join(re.findall(r"^(?:annex-agent )?kit\b.*", KIT, re.M))))
     assert ours - own == {"--config"}
+
+
+def test_the_kits_page_has_the_trust_policy_of_the_program() -> None:
+    (trust,) = re.findall(r"--assume-role-policy-document '(.*?)'", KIT, re.DOTALL)
+    assert json.loads(trust) == trust_policy(Request(Settings()))
 
 
 @pytest.mark.parametrize("key", [key.path for key in KEYS])

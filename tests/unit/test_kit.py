@@ -406,6 +406,13 @@ class TestThePolicy:
         assert statement["Action"] == "secretsmanager:GetSecretValue"
         assert statement["Resource"].startswith("arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:annex/token-")
 
+    def test_the_role_is_an_instances_also_in_china(self) -> None:
+        for region, service in (("us-east-1", "ec2.amazonaws.com"), ("cn-north-1", "ec2.amazonaws.com.cn")):
+            hints = " ".join(make("iam-policy", IDTOKENS, {**OPTIONS, "region": region}).hints)
+            (trust,) = re.findall(r"--assume-role-policy-document '(.*)'", hints)
+            (statement,) = json.loads(trust)["Statement"]
+            assert (statement["Principal"], statement["Action"]) == ({"Service": service}, "sts:AssumeRole")
+
     def test_keys_of_ones_own_are_allowed_on_request(self) -> None:
         statements = document("iam-policy", IDTOKENS, own_keys=True)["Statement"]
         assert [statement["Action"] for statement in statements] == ["secretsmanager:GetSecretValue", "kms:Decrypt"]
