@@ -6,7 +6,7 @@ from typing import Any, Iterator, List
 
 from ..errors import AnnexError, ConfigError
 from ..schema import KEYS
-from ..secret import Reference, Secrets
+from ..secret import Secrets
 from .request import Request
 
 LIMIT = 16 * 1024  # EC2 user guide, "Instance user data": before base64
@@ -55,25 +55,16 @@ def _lines(request: Request) -> Iterator[str]:
             yield f"{head}:"
         section = head if dot else ""
         indent = "  " if dot else ""
-        yield f"{indent}{name if dot else head}: {_value(getattr(request.settings, key.field))}"
+        yield f"{indent}{name if dot else head}: {_value(key.written(request.settings))}"
     if request.settings.condor:
         yield "condor:"
         yield from (f"  {_quoted(knob.name)}: {_quoted(knob.value)}" for knob in request.settings.condor)
 
 
 def _value(value: Any) -> str:
-    """As the parser of settings.KEYS reads it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int):
-        return f"{value}s"  # all our numbers are durations
-    if isinstance(value, Reference):
-        return _scalar(f"{value.scheme}:{value.reveal()}")
-    if value is None:
-        return "shared"  # network.ports: the one key whose None can be given
-    if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
-        return _scalar("-".join(map(str, value)))
-    return f"[{', '.join(map(_quoted, value))}]" if isinstance(value, tuple) else _scalar(str(value))
+    return f"[{', '.join(map(_quoted, value))}]" if isinstance(value, list) else _scalar(value)
 
 
 def _scalar(text: str) -> str:

@@ -102,6 +102,7 @@ PURE = (
     "values",
     "network_values",
     "schema",
+    "json_schema",
     "mapping",
     "trust_secrets",
     "settings",

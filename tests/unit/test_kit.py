@@ -19,7 +19,8 @@ from annex_agent.errors import AnnexError, ConfigError, UsageError
 from annex_agent.kit import parts
 from annex_agent.kit.request import read_site, request
 from annex_agent.kit.user_data import LIMIT
-from annex_agent.settings import KEYS, Merged, from_document, merge
+from annex_agent.schema import KEYS
+from annex_agent.settings import Merged, from_document, merge
 
 IDTOKENS: Dict[str, Any] = {
     "central_manager": "cm.example.org",
@@ -183,7 +184,7 @@ class TestTheCommand:
         said = capsys.readouterr()
         assert said.out == ""
         assert said.err.count("\n") == 5
-        for word in ("colour", "stop.mode", "central manager", "--region", "--vpc"):
+        for word in ("colour", "stop.mode", "no central manager", "--region", "--vpc"):
             assert word in said.err
 
     @pytest.mark.parametrize("arguments", [["start", "token"], ["stop", "now"], ["--dry-run", "start", "x"]])
