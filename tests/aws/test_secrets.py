@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -18,9 +19,9 @@ from annex_agent.check.scene import Scene
 from annex_agent.check.secrets import secrets
 from annex_agent.cli import main
 from annex_agent.emulator import Emulator
-from annex_agent.emulator.profile import bundled
+from annex_agent.emulator.profile import Fault, bundled
 from annex_agent.errors import SecretDenied, SecretError
-from annex_agent.gather import Patience, Wanted, Way, fetch
+from annex_agent.gather import Patience, Wanted, Way, fetch, gather
 from annex_agent.iam_policy import least_policy
 from annex_agent.imds import Access, Imds, read_instance
 from annex_agent.logs import LOG
@@ -69,15 +70,13 @@ class Worker:
     def __init__(self, imds: Emulator, root: Path, environ: Dict[str, str]) -> None:
         self.imds, self.system, self.environ = imds, System(root), environ
         self.instance: Optional[Instance] = None
-        self.role: Optional[str] = None
 
     def fetch(self, patience: Patience = QUICK, aws: Optional[Dict[str, Any]] = None, **places: str) -> Obtained:
         settings = settings_of(**places)._replace(**(aws or {}))
         client = Imds(Access((self.imds.url,), 10.0))
         try:
             instance = self.instance or read_instance(client).instance
-            found, obtained = fetch(settings, instance, self.system, Way(client, self.environ, patience))
-            self.role = found.iam_role
+            _, obtained = fetch(settings, instance, self.system, Way(client, self.environ, patience))
         finally:
             client.close()
         return obtained
@@ -408,8 +407,7 @@ class TestPatience:
         aws.fail("", times=1000, **json_error("ThrottlingException"))
         short = Patience(secrets_s=1.0, propagation_s=0.0)
         assert "answered ThrottlingException for " in str(worker.refusal(patience=short))
-        asked = len(aws.requests)
-        assert 2 <= asked <= 20
+        assert 1 <= len(aws.requests) <= 20
         aws.reset()
         aws.fail("", times=1000, status=503)
         assert "the service's own trouble" in str(worker.refusal(patience=short))
@@ -459,9 +457,14 @@ class TestPatience:
 
     def test_a_role_that_comes_late_is_part_of_the_facts(self, aws: Server, worker: Worker) -> None:
         put(aws)
-        worker.instance = instance_of(worker)._replace(iam_role=None)
-        assert worker.token(patience=Patience(secrets_s=60.0, propagation_s=30.0)) == TOKEN.encode()
-        assert worker.role == ROLE
+        late = Fault(path="meta-data/iam/security-credentials/", status=404, times=1)
+        settings = {"central_manager": "cm.example.org", "security": {"token": SECRET}}
+        user_data = f"#annex-agent\n{json.dumps(settings)}".encode()
+        worker.imds.profile = replace(worker.imds.profile, faults=(late,), user_data=user_data)
+        environ = {**worker.environ, "AWS_EC2_METADATA_SERVICE_ENDPOINT": worker.imds.url}
+        facts = gather(local_machine(worker.system), Wanted(), environ).facts
+        assert facts.instance.iam_role == ROLE  # or the fence would not know that there is something to guard
+        assert facts.secrets.token is not None
 
 
 class TestTheCallersEnvironment:
@@ -469,7 +472,7 @@ class TestTheCallersEnvironment:
         self, aws: Server, worker: Worker, monkeypatch: "pytest.MonkeyPatch", tmp_path: Path
     ) -> None:
         put(aws)
-        (tmp_path / "config").write_text("[profile x]\nendpoint_url = http://127.0.0.1:1\n[plugins]\ncli = no.such\n")
+        (tmp_path / "config").write_text("what botocore cannot read")
         wrong = {
             "AWS_ACCESS_KEY_ID": "AKIAOFTHECALLER",
             "AWS_SECRET_ACCESS_KEY": "x",
