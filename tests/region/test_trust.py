@@ -11,6 +11,7 @@ from .machine import Machine
 from .pool import Pool
 from .region import Region
 from .test_agent import COMPLETED, RUNNING, SHORT_DEADLINE, agent, condor, condor_processes, stat
+from .test_agent_secrets import files_with, watched
 from .topology import CM
 
 TOKEN, PASSWORD = "/etc/condor/tokens.d/annex-agent", "/etc/condor/passwords.d/annex-agent"
@@ -165,7 +166,11 @@ def test_the_pool_password_from_the_parameter_store(region: Region, bare: Machin
     assert f"the collector {CM.hostname} refuses this worker (security.method password: AUTHENTICATE:1003" in said
     assert f"is {PASSWORD_PLACE} that pool's password" in said
     region.aws.parameter("/annex/password", KNOWN_TO_ALL)
-    start(region)
+    with watched() as watch:
+        start(region)
+    assert watch.holds("condor_store_cred"), "the watch was too slow to see anything"
+    assert not watch.holds(KNOWN_TO_ALL)
+    assert files_with(bare, KNOWN_TO_ALL) == []
     assert identity(region.pool) == ("condor@password", "PASSWORD")
     assert owner_and_mode(bare, PASSWORD) == ROOTS_ALONE
     assert KNOWN_TO_ALL not in bare.run(["cat", "--show-all", PASSWORD]).stdout

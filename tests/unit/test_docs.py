@@ -93,6 +93,14 @@ def test_every_knob_is_documented(public: bool) -> None:
             assert f"`{knob.name}`" in KNOBS, knob.name
 
 
+@pytest.mark.parametrize("method", ["idtokens", "password", "host"])
+def test_every_knob_of_trust_is_documented(method: str) -> None:
+    settings = WIKI.settings._replace(security_method=method, trust_domain="example.org")
+    for block in worker_blocks(WIKI._replace(settings=settings)):
+        for knob in block.knobs:
+            assert f"`{knob.name}`" in KNOBS, knob.name
+
+
 def test_the_two_commands_of_the_readme_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     commands = re.findall(r"^make (\w+)$", README, re.MULTILINE)
