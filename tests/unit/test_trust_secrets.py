@@ -88,6 +88,7 @@ def test_a_password_is_kept_without_the_line_feed_behind_it(content: bytes) -> N
 @pytest.mark.parametrize("content", [b" tiger ", "tígér".encode(), b"x" * 255, b"a" * 255 + b"\n"])
 def test_blanks_letters_of_all_kinds_and_255_bytes_are_a_password(content: bytes) -> None:
     assert flaw_of(pool_password=content) == ""
+    assert password_text(a_secret(content)).encode() == content.rstrip(b"\n")
 
 
 @pytest.mark.parametrize(
