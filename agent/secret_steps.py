@@ -3,12 +3,13 @@
 What a file holds is never shown, and neither is how it differs.
 """
 
-from typing import NamedTuple, Optional, Tuple
+from contextlib import contextmanager
+from typing import Iterator, NamedTuple, Optional
 
 from .errors import AnnexError, CommandError, SecretError
 from .machine import Machine
 from .secret import Secret
-from .steps import Change, Tell, changes
+from .steps import Change, RemoveFile, Tell, changes
 from .system import FileState
 from .trust_secrets import password_text, token_file
 
@@ -34,7 +35,8 @@ class StoreSecret(NamedTuple):
         if self.secret is None:
             return Change("it could not be had: see below")
         try:
-            found, remains = _look(machine, self.path)
+            with _seeing(machine):
+                found, remains = machine.system.read_file(self.path), machine.system.has_remains(self.path)
         except _Unseen:
             return Change("only root can see what is stored there now", _NOT_SHOWN)
         differences = changes(found, FileState(self._content(machine, self.secret), _MODE, machine.system.owner))
@@ -69,30 +71,31 @@ class ForgetSecret(NamedTuple):
 
     @property
     def description(self) -> str:
-        return f"remove {self.path} ({self.purpose})"
+        return self._removal.description
 
     def pending(self, machine: Machine) -> Optional[Change]:
         try:
-            found, remains = _look(machine, self.path)
+            with _seeing(machine):
+                return self._removal.pending(machine)
         except _Unseen:
             return Change("only root can see whether it is there")
-        if found:
-            return Change("it is there")
-        return Change("remains of an interrupted write") if remains else None
 
-    def perform(self, machine: Machine, tell: Tell) -> str:  # noqa: ARG002
-        machine.system.remove_file(self.path)
-        return f"removed {self.path}"
+    def perform(self, machine: Machine, tell: Tell) -> str:
+        return self._removal.perform(machine, tell)
+
+    @property
+    def _removal(self) -> RemoveFile:
+        return RemoveFile(self.name, self.path, self.purpose)
 
 
 class _Unseen(Exception):  # noqa: N818 - reads as what happened
     """This user may not look into a directory that is root's alone."""
 
 
-def _look(machine: Machine, path: str) -> Tuple[Optional[FileState], bool]:
-    """The file, and whether an interrupted write of it has left anything."""
+@contextmanager
+def _seeing(machine: Machine) -> Iterator[None]:
     try:
-        return machine.system.read_file(path), machine.system.has_remains(path)
+        yield
     except (AnnexError, PermissionError) as err:
         if machine.system.uid != 0:
             raise _Unseen from err

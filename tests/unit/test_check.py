@@ -30,6 +30,7 @@ from annex_agent.state import state_text
 from annex_agent.status import Record
 from annex_agent.system import CONFIGURED, FileState
 from annex_agent.systemd import AGENT_UNIT, CONDOR_UNIT, Systemd
+from annex_agent.trust_secrets import tokens_in
 
 from .conftest import FixedDaemons, LiveTree
 
@@ -460,7 +461,7 @@ class TestTrust:
         return list(trust.trust(scene_of(tree, outside)))
 
     def held(self, *contents: bytes) -> List[trust.Held]:
-        return [trust.Held(f"{TOKENS}/{n}", trust.tokens_in(content)) for n, content in enumerate(contents)]
+        return [trust.Held(f"{TOKENS}/{n}", tokens_in(content)) for n, content in enumerate(contents)]
 
     def judged(self, *contents: bytes, domain: str = "example.org") -> List[str]:
         return verdicts(trust.tokens(self.held(*contents), NOW, domain))

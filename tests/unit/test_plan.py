@@ -1,7 +1,7 @@
 """The plan: which steps, in which order, with which content."""
 
 import json
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import pytest
 from hypothesis import given
@@ -286,7 +286,7 @@ TOKENS, PASSWORDS = "/etc/condor/tokens.d/annex-agent", "/etc/condor/passwords.d
 TOKEN, PASSWORD = reference("ssm:/annex/token"), reference("ssm:/annex/password")
 
 
-def trusting(facts: Facts = FACTS, **settings: object) -> Facts:
+def trusting(facts: Facts = FACTS, **settings: Any) -> Facts:
     return facts._replace(settings=facts.settings._replace(**settings))
 
 

@@ -23,7 +23,7 @@ SCRAMBLE = 'test "$1 $2 $4 $5" = "add -f -i -" && tr a-z n-za-m > "$3"'
 
 
 def the_token(value: Optional[bytes] = GOOD) -> StoreSecret:
-    return StoreSecret("token", "the token", TOKEN, "ssm:/t", value and Secret(value, "ssm:/t"))
+    return StoreSecret("token", "the token", TOKEN, "ssm:/t", Secret(value, "ssm:/t") if value else None)
 
 
 def the_password(value: str = "tiger\n") -> StoreSecret:
@@ -140,7 +140,7 @@ def unseeing(live: LiveTree) -> Machine:
     """As somebody who may not look into the directories."""
 
     class Blind(LiveTree):
-        def read_file(self, path: str, limit: int = -1) -> None:  # type: ignore[override]
+        def read_file(self, path: str, limit: int = -1) -> None:
             raise PermissionError(13, "Permission denied", path)
 
     live.__class__ = Blind
