@@ -122,24 +122,23 @@ def _read_settings(kind: str, document: Text) -> UserData:
 def _cloud_config(kind: str, document: Text) -> UserData:
     if WRAPPER not in document.text:
         return left_to_others(kind, document)
-    found = _priced(document, kind, lambda: _read_cloud_config(kind, document))
-    is_for_one = found.is_ours and _LAUNCH_INDEX.search(document.text)
+    from .yaml_document import DocumentError, load_value  # noqa: PLC0415 - slow to load, and seldom needed
+
+    problem, given = TOO_LONG, None
+    if document.budget.takes_characters(len(document.text)):
+        try:
+            problem, given = "", load_value(document.text, WRAPPER, document.budget)
+        except DocumentError as err:
+            problem = str(err)
+    if problem and not _AT_THE_TOP.search(document.text):
+        return left_to_others(f"{kind} that is not read", document)
+    found = wrong(kind, document.name, problem) if problem else _inside(kind, document, given)
+    is_for_one = not problem and found.is_ours and _LAUNCH_INDEX.search(document.text)
     return wrong(kind, document.name, FOR_ONE_INSTANCE) if is_for_one else found
 
 
-def _read_cloud_config(kind: str, document: Text) -> UserData:
-    from .yaml_document import DocumentError, load_value  # noqa: PLC0415 - slow to load, and seldom needed
-
-    try:
-        return _inside(kind, document, load_value(document.text, WRAPPER, document.budget))
-    except DocumentError as err:
-        if not _AT_THE_TOP.search(document.text):
-            return left_to_others(f"{kind} that is no YAML", document)
-        return wrong(kind, document.name, str(err))
-
-
 def _json(kind: str, document: Text) -> UserData:
-    if WRAPPER not in document.text:
+    if f'"{WRAPPER}"' not in document.text:
         return left_to_others(kind, document)
     return _priced(document, kind, lambda: _read_json(kind, document))
 

@@ -41,6 +41,8 @@ def _read(layer: Layer) -> UserData:
         return wrong("packed", layer.name, f"it is packed more than {DEEPEST} times over, which is not read")
     if layer.content.startswith(GZIP):
         return _read_gzip(layer)
+    if layer.content.startswith(codecs.BOM_UTF8):
+        layer = layer._replace(content=layer.content[len(codecs.BOM_UTF8) :])
     if layer.kind in UNSPECIFIC and multipart.is_message(layer.content):
         return _read_message(layer)
     text = multipart.text(layer.content, "utf-16" if layer.content.startswith(_UTF16) else layer.charset)
@@ -128,11 +130,12 @@ def _is_known(content: bytes, surely: bool) -> bool:
     text = multipart.text(content, "")
     if text is None:
         return False
-    if surely or forms.is_marked(text):
-        return forms.is_marked(text) or names_collector(text)
+    if forms.is_marked(text) or names_collector(text):
+        return True
     packed = from_base64(text)
-    looks_like_one = begins_with_knob(text) or begins_with_key(text) or are_host_names(text)
-    return looks_like_one or bool(packed and _is_known(packed, surely=False))
+    if packed and _is_known(packed, surely):
+        return True
+    return not surely and (begins_with_knob(text) or begins_with_key(text) or are_host_names(text))
 
 
 def _read_late_message(layer: Layer) -> Optional[UserData]:

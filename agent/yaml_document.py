@@ -116,9 +116,7 @@ def _pairs(node: Any) -> Iterator[Tuple[Any, Any]]:
 
 def _scalar(node: Any) -> Any:
     if node.tag in _TEXT:
-        if HALF_CHARACTER.search(node.value):
-            raise _MistakeError("there is half a character in it (a surrogate): write it out", node.start_mark)
-        return node.value
+        return _whole(node.value, node) if HALF_CHARACTER.search(node.value) else node.value
     kind = node.tag[len(_TAG) :] if node.tag.startswith(_TAG) else ""
     if kind not in _SCALARS:
         raise _unknown_tag(node)
@@ -128,6 +126,15 @@ def _scalar(node: Any) -> Any:
         return getattr(yaml.constructor.SafeConstructor(), f"construct_yaml_{kind}")(node)
     except _ERRORS:
         raise _MistakeError(f"{quoted(node.value)} cannot be read as !!{kind}", node.start_mark) from None
+
+
+def _whole(text: str, node: Any) -> str:
+    """What JSON writes as two escapes is one character; a half by itself is none."""
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        sentence = "there is half a character in it (a surrogate): write it out"
+        raise _MistakeError(sentence, node.start_mark) from None
 
 
 def _places(root: Any) -> Iterator[Tuple[str, int]]:

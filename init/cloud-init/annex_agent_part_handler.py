@@ -22,14 +22,14 @@ _SIGNALS = ("__begin__", "__end__")
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = _LABEL + r"(?:\." + _LABEL + r")*\.?"
-_IPV6 = r"[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
-_HOST = r"(?:" + _IPV6 + r"|(?:" + _NAME + r"|\[" + _IPV6 + r"\])(?::[0-9]{1,5})?)"
-_HOSTS = re.compile(r"\s*" + _HOST + r"\s*(?:,\s*" + _HOST + r"\s*)*\Z")
+_IPV6 = r"(?=[^:\]]*:[^:\]]*:)[0-9A-Fa-f:.]+"
+_HOST = re.compile(r"(?:" + _IPV6 + r"|(?:" + _NAME + r"|\[" + _IPV6 + r"\])(?::[0-9]{1,5})?)\Z")
 _KNOB = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_.]*\s*=")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}\Z")
 _MARK = "#annex-agent"
 _WRAPPER = "annex_agent"
-_LIMIT = 1024 * 1024
+_LONGEST = 128 * 1024  # of what annex-agent reads as settings
+_LONGEST_HOST = 300
 
 
 def list_types():
@@ -50,18 +50,25 @@ def handle_part(data, ctype, filename, payload, frequency):  # noqa: ARG001 - cl
 def is_ours(text, depth=0):
     """Whether annex-agent reads this text: host names, lines KEY = VALUE, a document with its mark, base64 of these."""
     text = text.rstrip("\0")
+    if len(text) > _LONGEST:
+        return False
     beginning = text.lstrip()
     if beginning.lower().startswith(_MARK):
         return True
     if beginning.startswith("{"):
         return _is_our_json(beginning)
     lines = [line for line in text.split("\n") if line.strip() and not line.strip().startswith("#")]
-    if len(lines) == 1 and "=" not in lines[0] and _HOSTS.match(lines[0]):
+    if len(lines) == 1 and "=" not in lines[0] and _are_hosts(lines[0]):
         return True
     if lines and all(_KNOB.match(line) for line in lines):
         return True
     unpacked = _unpacked(text) if depth < 8 else None
     return unpacked is not None and is_ours(unpacked, depth + 1)
+
+
+def _are_hosts(line):
+    words = [word.strip() for word in line.split(",")]
+    return all(len(word) < _LONGEST_HOST and _HOST.match(word) for word in words)
 
 
 def _unpacked(text):
@@ -72,7 +79,7 @@ def _unpacked(text):
     try:
         content = binascii.a2b_base64(packed)
         if content.startswith(b"\x1f\x8b"):
-            content = zlib.decompressobj(31).decompress(content, _LIMIT)
+            content = zlib.decompressobj(31).decompress(content, 4 * _LONGEST)
         return content.decode("utf-8")
     except (ValueError, zlib.error):
         return None

@@ -25,6 +25,7 @@ def mistake(text: str) -> str:
         ("a: &x {b: 1}\nc: *x\n", {"a": {"b": 1}, "c": {"b": 1}}),
         ("a: 2024-05-01\nb: =\n", {"a": "2024-05-01", "b": "="}),
         ("a: !!binary aGVsbG8=", {"a": b"hello"}),
+        (r'a: "\ud83d\ude00"', {"a": "\U0001f600"}),
         ("'1': one\n1: two\n", {"1": "one", 1: "two"}),
     ],
 )
@@ -51,6 +52,7 @@ def test_a_document_is_plain_values(text: str, value: Any) -> None:
         ("? [a, b]\n: c\n", "line 1: a key must be one word"),
         ("a: !!bool x\n", "line 1: 'x' cannot be read as !!bool"),
         ("a: !!binary caf\u00e9\n", "line 1: .* cannot be read as !!binary"),
+        (r'a: "\ud83d"', "line 1: there is half a character in it"),
         ("a: 0x" + "f" * 6000, "line 1: a number of more than 64 digits"),
         ("a: 1" + ":59" * 400 + ":1.5", "line 1: a number of more than 64 digits"),
         ("- &a x\n- &a y\n", "line 2: this is not YAML: found duplicate anchor"),
