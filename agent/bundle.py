@@ -165,7 +165,7 @@ def _bundle(files: Sequence[_File], origin: str) -> Bundle:
     config = [file for file in ordered if not file.is_secret]
     knobs: FrozenSet[str] = frozenset().union(*(bundle_config.read(file.content).knobs for file in config))
     return Bundle(
-        tuple(ConfigFile(file.path, file.content.decode("utf-8")) for file in config),
+        tuple(ConfigFile(file.path, file.content.decode("utf-8"), origin) for file in config),
         tuple(SecretFile(file.path, Secret(file.content, origin)) for file in ordered if file.is_secret),
         knobs,
     )

@@ -8,7 +8,7 @@ from .errors import AnnexError, CommandError, CommandFailed, DaemonError
 from .htcondor import Setting, Slot
 from .ladder import Rung
 from .machine import Machine
-from .model import FINGERPRINT, Knob
+from .model import FINGERPRINT, Knob, StagedFile
 from .steps import Change, Tell
 from .systemd import CONDOR_UNIT
 
@@ -28,6 +28,7 @@ class ReadBack(NamedTuple):
 
     text: str
     knobs: Tuple[Knob, ...]
+    beside: Tuple[StagedFile, ...] = ()  # what else comes, or goes, with it
     name: str = "read-back"
 
     @property
@@ -45,7 +46,7 @@ class ReadBack(NamedTuple):
 
     def _overruled(self, machine: Machine) -> Tuple[str, ...]:
         expected = {knob.name.upper(): knob for knob in self.knobs}
-        seen = machine.htcondor.read_back(self.text, [knob.name for knob in expected.values()])
+        seen = machine.htcondor.read_back(self.text, [knob.name for knob in expected.values()], beside=self.beside)
         return tuple(
             f"{knob.name} shall be {knob.value}, but HTCondor will see {setting.value} ({setting.source}): "
             "a file that sorts after ours has the last word; remove the line there if that is not meant"

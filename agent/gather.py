@@ -10,17 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple, Optional
 
-from .aws import Deadline
+from .annex_launch import completed
+from .aws import Deadline, Session
+from .bundle import unpack
 from .errors import ConfigError, MetadataError, SecretError, UsageError
 from .host import read_host
 from .iam_policy import Place, references
 from .imds import Imds, Reading, read_instance
 from .machine import Machine
 from .metadata import open_metadata
-from .model import Facts, Instance, Settings
+from .model import Bundle, Facts, Instance, Settings
 from .schema import KEYS
+from .secret import Secrets
 from .secret_sources import Obtained, await_role, obtain, role_session, wanted_secrets
-from .settings import CONFIG_FILE, Merged, Source, from_yaml, merge
+from .settings import CONFIG_FILE, Merged, Source, from_yaml, lacks_pool, merge
 from .system import System
 from .trust_secrets import doubts, judged
 from .userdata import parse
@@ -78,13 +81,16 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
         with _told_with(config), open_metadata(machine, environ, v1, wanted.deadline_s) as imds:
             reading = read_instance(imds)
             user_data = parse(_read(wanted.user_data) if wanted.user_data else reading.user_data)
-            merged = merge([config, user_data.source])
-            way = Way(imds, environ, wanted.patience)
-            instance, obtained = fetch(merged.settings, reading.instance, machine.system, way)
+            may_have_role = bool(reading.instance.iam_role or wanted.patience.propagation_s)
+            merged = merge([config, user_data.source], may_lack_pool=may_have_role)
+            instance, session = ask_aws(merged.settings, reading.instance, Way(imds, environ, wanted.patience))
+            merged = completed(merged, instance, session)
+            obtained = obtain(merged.settings, machine.system, session, Place(account=instance.account_id or "*"))
     secrets, unfit = judged(obtained.secrets)
+    secrets, bundle, amiss = _unpacked(secrets)
     version = "IMDSv1 only" if reading.speaks_v1_only else "IMDSv2"
     return Gathered(
-        Facts(instance, merged.settings, host.result(), secrets),
+        Facts(instance, merged.settings, host.result(), secrets, bundle),
         merged.origins,
         f"{reading.endpoint}, {version}",
         user_data.kind,
@@ -94,17 +100,30 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
             *_open_secrets(merged),
             *doubts(secrets, merged.settings.trust_domain, time.time()),
         ),
-        (*obtained.failures, *unfit),
+        (*obtained.failures, *unfit, *amiss),
     )
 
 
 def fetch(settings: Settings, instance: Instance, system: System, way: Way) -> "tuple[Instance, Obtained]":
     """Each secret that is asked for; and the instance, whose role may have become known meanwhile."""
-    deadline = Deadline(min(settings.aws_timeout_s, way.patience.secrets_s), way.patience.propagation_s)
-    if any(True for _ in references(settings)):
-        instance = await_role(instance, way.imds, deadline)
-    session = role_session(instance, way.imds, settings, deadline, way.environ)
+    instance, session = ask_aws(settings, instance, way)
     return instance, obtain(settings, system, session, Place(account=instance.account_id or "*"))
+
+
+def ask_aws(settings: Settings, instance: Instance, way: Way) -> "tuple[Instance, Session]":
+    """Who asks AWS, where that is needed; and the instance, with the role by which it does."""
+    deadline = Deadline(min(settings.aws_timeout_s, way.patience.secrets_s), way.patience.propagation_s)
+    if lacks_pool(settings) or any(True for _ in references(settings)):
+        instance = await_role(instance, way.imds, deadline)
+    return instance, role_session(instance, way.imds, settings, deadline, way.environ)
+
+
+def _unpacked(secrets: Secrets) -> "tuple[Secrets, Optional[Bundle], tuple[SecretError, ...]]":
+    """What condor_annex has packed; one that cannot be used counts as one that could not be had."""
+    try:
+        return secrets, (unpack(secrets.bundle) if secrets.bundle else None), ()
+    except SecretError as err:
+        return secrets._replace(bundle=None), None, (err,)
 
 
 @contextmanager

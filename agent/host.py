@@ -1,10 +1,10 @@
 """What the machine itself is: read once, decides nothing."""
 
-from typing import Mapping, Tuple
+from typing import Mapping, Sequence, Tuple
 
 from .htcondor import HTCondor, Setting
 from .machine import Machine
-from .model import PASSWORD_DIRECTORY, TOKEN_DIRECTORY, Condor, Host
+from .model import PASSWORD_DIRECTORY, TOKEN_DIRECTORY, Condor, Host, StagedFile
 from .security import MORE_PRECISE
 from .state import boot_id, read_state
 
@@ -25,20 +25,21 @@ _TRUST = "(SEC|ALLOW)_.*"
 
 def read_host(machine: Machine) -> Host:
     """Look at the machine below its root; nothing is changed."""
+    state = read_state(machine.system)
     return Host(
         is_live=machine.system.is_live,
         has_cloud_init=machine.system.is_directory(CLOUD_INIT_DIR),
-        condor=_condor(machine.htcondor) if machine.htcondor.is_installed else None,
+        condor=_condor(machine.htcondor, state.secrets if state else ()) if machine.htcondor.is_installed else None,
         keeps_condor=machine.systemd.keeps_condor,
         boot_id=boot_id(machine.system),
-        state=read_state(machine.system),
+        state=state,
         cores=machine.system.cores,
     )
 
 
-def _condor(htcondor: HTCondor) -> Condor:
+def _condor(htcondor: HTCondor, given: Sequence[str]) -> Condor:
     """HTCondor as the image has configured it: what an earlier run of ours wrote is left out."""
-    found = htcondor.read_back("", _KNOBS, _TRUST)
+    found = htcondor.read_back("", _KNOBS, _TRUST, [StagedFile(path, None) for path in given])
     value = {name: found[name].value if name in found else "" for name in _KNOBS}
     wants_tuning = value["ENABLE_KERNEL_TUNING"].lower() not in ("false", "no", "0")
     return Condor(

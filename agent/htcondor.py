@@ -6,11 +6,13 @@ file) and with a timeout (a macro that refers to itself is never done expanding)
 
 import json
 import re
+from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import AnnexError, CommandError, CommandFailed, CommandTimedOut, ConfigError
-from .processes import Completed, memory_file
+from .model import StagedFile
+from .processes import Completed, MemoryFile, memory_file
 from .system import System
 
 CONFIG_DIR = "/etc/condor/config.d"
@@ -61,24 +63,33 @@ class HTCondor:
         found = self.settings(["STARTD_ADDRESS_FILE"]).get("STARTD_ADDRESS_FILE")
         return found.value if found else ""
 
-    def read_back(self, text: str, names: Sequence[str], pattern: str = "") -> Mapping[str, Setting]:
+    def read_back(
+        self, text: str, names: Sequence[str], pattern: str = "", beside: Sequence[StagedFile] = ()
+    ) -> Mapping[str, Setting]:
         """The named knobs as HTCondor would see them if ``CONFIG_FILE`` held ``text``; nothing is written.
 
-        With them come those whose names match ``pattern``, a regular expression.
+        With them come those whose names match ``pattern``, a regular expression.  ``beside``: what else would be, or
+        would be missing, in ``CONFIG_DIR``.
         Raises ``ConfigError`` if HTCondor cannot read the result, in its own words.
         """
-        with memory_file(text) as ours, memory_file(_root_file(self._sources(), ours.path)) as root:
+        with ExitStack() as stack:
+            texts = {file.path: file.text for file in (*beside, StagedFile(CONFIG_FILE, text))}
+            coming = {path: content for path, content in texts.items() if content is not None}
+            staged = {path: stack.enter_context(memory_file(content)) for path, content in coming.items()}
+            kept = [source for source in self._sources() if texts.get(source, "") is not None]
+            root_text = _root_file(kept, {path: file.path for path, file in staged.items()})
+            root = stack.enter_context(memory_file(root_text))
             try:
-                done = self._dump(names, {"CONDOR_CONFIG": root.path}, (ours, root), pattern)
+                done = self._dump(names, {"CONDOR_CONFIG": root.path}, (*staged.values(), root), pattern)
             except CommandTimedOut as err:
                 raise ConfigError(
                     [f"HTCondor cannot expand the configuration ({err}): does one of the knobs refer to itself?"]
                 ) from err
         if done.code:
-            reason = done.stderr.replace(ours.path, CONFIG_FILE).replace(root.path, "the staged configuration")
+            reason = _with_real_paths(done.stderr, staged).replace(root.path, "the staged configuration")
             raise ConfigError([f"HTCondor refuses the configuration: {' '.join(reason.split())}"])
         return {
-            name: Setting(setting.value, setting.source.replace(ours.path, CONFIG_FILE))
+            name: Setting(setting.value, _with_real_paths(setting.source, staged))
             for name, setting in _parsed(done).items()
         }
 
@@ -166,11 +177,23 @@ def _checked(done: Completed) -> Completed:
     return done
 
 
-def _root_file(sources: Sequence[str], ours: str) -> str:
-    """A root configuration that reads the same sources in the same order, with ``ours`` in its place."""
-    others = [source for source in sources if source != CONFIG_FILE]
-    place = _place(others)
-    lines = [_include(source) for source in (*others[:place], ours, *others[place:])]
+def _with_real_paths(text: str, staged: Mapping[str, MemoryFile]) -> str:
+    """HTCondor's words about files in memory, as if they were where they belong."""
+    # The longer first: /proc/self/fd/1 begins /proc/self/fd/12, too.
+    for path, file in sorted(staged.items(), key=lambda item: -len(item[1].path)):
+        text = text.replace(file.path, path)
+    return text
+
+
+def _root_file(sources: Sequence[str], staged: Mapping[str, str]) -> str:
+    """A root configuration that reads the same sources in the same order, and each of ``staged`` in its place.
+
+    ``staged``: where each file of ``CONFIG_DIR`` belongs, and where its text is.
+    """
+    ordered = [source for source in sources if source not in staged]
+    for path in sorted(staged):
+        ordered.insert(_place(ordered, path), path)
+    lines = [_include(staged.get(source, source)) for source in ordered]
     # Everything is included above: HTCondor must not go through the directories a second time.
     return "\n".join([*lines, "LOCAL_CONFIG_DIR =", "LOCAL_CONFIG_FILE =", "REQUIRE_LOCAL_CONFIG_FILE = False", ""])
 
@@ -180,19 +203,19 @@ def _include(source: str) -> str:
     return f"include : {source}" if source.endswith("|") else f"include ifexist : {source}"
 
 
-def _place(sources: Sequence[str]) -> int:
-    """Where ``CONFIG_FILE`` stands among ``sources``: HTCondor reads a directory in lexical order."""
+def _place(sources: Sequence[str], path: str = CONFIG_FILE) -> int:
+    """Where a file of ``CONFIG_DIR`` stands among ``sources``: HTCondor reads a directory in lexical order."""
     before = [
         index
         for index, source in enumerate(sources)
-        if index == 0 or (PurePosixPath(source).parent.name == "config.d" and not _sorts_after_ours(source))
+        if index == 0 or (PurePosixPath(source).parent.name == "config.d" and not _sorts_after(source, path))
     ]
     return before[-1] + 1 if before else 0
 
 
-def _sorts_after_ours(source: str) -> bool:
-    path = PurePosixPath(source)
-    return str(path.parent) == CONFIG_DIR and path.name > PurePosixPath(CONFIG_FILE).name
+def _sorts_after(source: str, path: str) -> bool:
+    other = PurePosixPath(source)
+    return str(other.parent) == CONFIG_DIR and other.name > PurePosixPath(path).name
 
 
 def _parsed(done: Completed) -> Dict[str, Setting]:

@@ -22,7 +22,7 @@ def own_files(host: Host) -> List[Step]:
         RemoveFile("forget-mark", CONFIGURED, "HTCondor must not start with what is removed here"),
         RemoveFile("forget-config", CONFIG_FILE, "it holds one instance's addresses"),
         *(
-            ForgetSecret(f"forget-secret-{number}", path, "it holds a secret that one instance was given")
+            ForgetSecret(f"forget-secret-{number}", path, "one instance was given it")
             for number, path in enumerate(stored, start=1)
         ),
         RemoveFile("forget-cloud-init", CLOUD_INIT_FILE, "the host name is cloud-init's again"),

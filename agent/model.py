@@ -81,7 +81,7 @@ class State(NamedTuple):
     instance_id: str
     boot_id: str
     host_name: Optional[str] = None  # None: it was left as it was
-    secrets: Tuple[str, ...] = ()  # the files that secrets were ever stored in for this instance
+    secrets: Tuple[str, ...] = ()  # the files that were ever stored for this instance: secrets, and what came with them
 
 
 class Condor(NamedTuple):
@@ -110,10 +110,18 @@ class Host(NamedTuple):
 
 
 class ConfigFile(NamedTuple):
-    """A file of HTCondor configuration, and where it belongs."""
+    """A file of HTCondor configuration, where it belongs, and where it came from, in words."""
 
     path: str
     text: str
+    origin: str
+
+
+class StagedFile(NamedTuple):
+    """A file of HTCondor's ``config.d`` that is not there yet; with None, one that will not be there any more."""
+
+    path: str
+    text: Optional[str]
 
 
 class SecretFile(NamedTuple):

@@ -13,7 +13,7 @@ from .fence_steps import LowerFence, RaiseFence
 from .htcondor import CONFIG_FILE
 from .ladder import ladder
 from .leftovers import CLOUD_INIT_FILE, HOST_NAME_FILE, condor_files, own_files, records
-from .model import FINGERPRINT, Condor, Facts, Host, Knob, State
+from .model import FINGERPRINT, Condor, Facts, Host, StagedFile, State
 from .network import is_relayed
 from .pool import instance_constraint
 from .render import render
@@ -27,6 +27,9 @@ from .worker_config import notes, worker_blocks, worker_host_name
 
 SLOT_DEADLINE_S = 120.0
 _NO_CONDOR = "HTCondor is not installed here: it cannot read the configuration back, and its directories are unknown"
+
+
+_Stores = Tuple["WriteFile | StoreSecret", ...]
 
 
 class Goal(enum.Enum):
@@ -47,14 +50,15 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
     """What makes this instance an execute node; raises ``ConfigError`` where facts and settings exclude each other."""
     blocks = worker_blocks(facts)
     text = render("condor/60-annex-agent.config.j2", instance_id=facts.instance.instance_id, blocks=blocks)
-    fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
-    stores = _stores(facts)
+    given = facts.bundle.config if facts.bundle else ()
+    fingerprint = hashlib.sha256("".join([text, *(file.text for file in given)]).encode("utf-8")).hexdigest()
+    stores = (*_bundle_files(facts), *_stores(facts))
     steps: List[Step] = [
         *_fence_steps(facts),
         *_purge(facts),
         _record(facts, stores),
         *_host_name_steps(facts),
-        *_read_back(facts, text, tuple(knob for block in blocks for knob in block.knobs)),
+        *_read_back(facts, ReadBack(text, tuple(knob for block in blocks for knob in block.knobs)), stores),
         *stores,
         WriteFile("condor-config", CONFIG_FILE, text, 0o644, "HTCondor's configuration"),
         *_forget(facts, stores),
@@ -110,21 +114,42 @@ def _stores(facts: Facts) -> Tuple[StoreSecret, ...]:
     return tuple(steps)
 
 
+def _bundle_files(facts: Facts) -> _Stores:
+    """What condor_annex has packed for this instance; the configuration first, for its directory is open to all."""
+    bundle = facts.bundle
+    if bundle is None:
+        return ()
+    config = [
+        WriteFile(f"bundle-config-{number}", file.path, file.text, 0o644, f"from {file.origin}")
+        for number, file in enumerate(bundle.config, start=1)
+    ]
+    secrets = [
+        StoreSecret(f"bundle-secret-{number}", "a secret", file.path, file.secret.origin, file.secret, is_ready=True)
+        for number, file in enumerate(bundle.secrets, start=1)
+    ]
+    return (*config, *secrets)
+
+
 def _stored_before(facts: Facts) -> Tuple[str, ...]:
     return facts.host.state.secrets if facts.host.state and not _stranger(facts) else ()
 
 
-def _forget(facts: Facts, stores: Tuple[StoreSecret, ...]) -> List[Step]:
-    """What was stored for this instance and is not wanted any more: the settings have changed."""
+def _gone(facts: Facts, stores: _Stores) -> List[str]:
+    """What was stored for this instance and is not wanted any more: the settings, or condor_annex's, have changed."""
+    if facts.settings.bundle and not facts.bundle:
+        return []  # in a preview: what it holds is not known
     wanted = {store.path for store in stores}
-    gone = [path for path in _stored_before(facts) if path not in wanted]
+    return [path for path in _stored_before(facts) if path not in wanted]
+
+
+def _forget(facts: Facts, stores: _Stores) -> List[Step]:
     return [
         ForgetSecret(f"secret-{number}", path, "the settings do not name it any more")
-        for number, path in enumerate(gone, start=1)
+        for number, path in enumerate(_gone(facts, stores), start=1)
     ]
 
 
-def _record(facts: Facts, stores: Tuple[StoreSecret, ...]) -> Step:
+def _record(facts: Facts, stores: _Stores) -> Step:
     # It comes before the secrets themselves, and none is struck off: a crash loses sight of no file.
     secrets = tuple(dict.fromkeys([*_stored_before(facts), *(store.path for store in stores)]))
     mine = State(facts.instance.instance_id, facts.host.boot_id, worker_host_name(facts), secrets)
@@ -141,8 +166,11 @@ def _mark(facts: Facts, fingerprint: str) -> str:
     return "".join(f"{name}={value}\n" for name, value in lines.items())
 
 
-def _read_back(facts: Facts, text: str, knobs: Tuple[Knob, ...]) -> List[Step]:
-    return [ReadBack(text, knobs)] if facts.host.condor else []
+def _read_back(facts: Facts, step: ReadBack, stores: _Stores) -> List[Step]:
+    """Beside what condor_annex has packed, and without what goes."""
+    comes = [StagedFile(file.path, file.text) for file in (facts.bundle.config if facts.bundle else ())]
+    goes = [StagedFile(path, None) for path in _gone(facts, stores)]
+    return [step._replace(beside=(*comes, *goes))] if facts.host.condor else []
 
 
 def _limits(facts: Facts) -> List[str]:

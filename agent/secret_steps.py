@@ -26,6 +26,7 @@ class StoreSecret(NamedTuple):
     origin: str  # where it is kept, in words
     secret: Optional[Secret]  # None: it could not be had
     is_password: bool = False
+    is_ready: bool = False  # it is HTCondor's own file already
 
     @property
     def description(self) -> str:
@@ -54,6 +55,8 @@ class StoreSecret(NamedTuple):
         return f"stored {self.what} at {self.path}"
 
     def _content(self, machine: Machine, secret: Secret) -> bytes:
+        if self.is_ready:
+            return secret.reveal()
         if not self.is_password:
             return token_file(secret)
         try:

@@ -14,6 +14,10 @@ from .schema import CONDOR, KEYS, WRAPPER
 from .security import contradictions
 
 CONFIG_FILE = "/etc/annex-agent/config.yaml"
+NO_POOL = (
+    "no central manager is named: launch the instance with its host name as user-data "
+    f"(or COLLECTOR_HOST = NAME), or set central_manager in {CONFIG_FILE}"
+)
 _MOST_PROBLEMS = 200  # a person reads no more of them before mending some
 
 
@@ -44,11 +48,14 @@ class Merged(NamedTuple):
     origins: Mapping[str, str]
 
 
-def merge(sources: Sequence[Source]) -> Merged:
-    """Lay the sources over the defaults, the last one on top; raise every problem of all of them at once."""
+def merge(sources: Sequence[Source], may_lack_pool: bool = False) -> Merged:
+    """Lay the sources over the defaults, the last one on top; raise every problem of all of them at once.
+
+    ``may_lack_pool``: which pool it is may yet be found out.
+    """
     given = combine("all sources", sources)
     settings = Settings()._replace(**{**given.fields, "condor": given.knobs})
-    problems = [*given.problems, *_inconsistencies(settings, given)]
+    problems = [*given.problems, *_inconsistencies(settings, given, may_lack_pool)]
     if problems:
         more = len(problems) - _MOST_PROBLEMS
         raise ConfigError([*problems[:_MOST_PROBLEMS], *([f"and {more} more problems"] if more > 0 else [])])
@@ -81,18 +88,22 @@ def _doubtful(source: Source) -> Tuple[str, ...]:
 
 def inconsistencies(settings: Settings) -> Iterator[str]:
     """What no source has wrong by itself, each with its path and remedy."""
-    named = {knob.name.upper() for knob in settings.condor}
-    if not settings.central_manager and not named.intersection(COLLECTOR_KNOBS):
-        yield (
-            "no central manager is named: launch the instance with its host name as user-data "
-            f"(or COLLECTOR_HOST = NAME), or set central_manager in {CONFIG_FILE}"
-        )
+    if lacks_pool(settings):
+        yield NO_POOL
     yield from contradictions(settings)
 
 
-def _inconsistencies(settings: Settings, given: Source) -> Iterator[str]:
+def lacks_pool(settings: Settings) -> bool:
+    """Whether neither a central manager is named nor what condor_annex has packed, which names one."""
+    named = {knob.name.upper() for knob in settings.condor}
+    return not (settings.central_manager or settings.bundle or named.intersection(COLLECTOR_KNOBS))
+
+
+def _inconsistencies(settings: Settings, given: Source, may_lack_pool: bool) -> Iterator[str]:
     """Those that are not the mere consequence of another problem."""
     for sentence in inconsistencies(settings):
+        if may_lack_pool and sentence is NO_POOL:
+            continue
         if not any(path in sentence for path in _doubtful(given)):
             yield sentence
 

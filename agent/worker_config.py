@@ -33,12 +33,20 @@ def worker_blocks(facts: Facts) -> Tuple[Block, ...]:
         _private_network(facts),
         _ports(facts),
         _cloud_attributes(facts),
-        _start_up(),
-        _updates(),
-        _spot(facts),
+        _annex_attributes(facts),
+        _giving_way(facts, _start_up()),
+        _giving_way(facts, _updates()),
+        _giving_way(facts, _spot(facts)),
         _last_word(facts),
     ]
     return tuple(block for block in blocks if block is not None)
+
+
+def _giving_way(facts: Facts, block: Optional[Block]) -> Optional[Block]:
+    """A block without the knobs that condor_annex's own configuration sets: of these it knows better."""
+    others = facts.bundle.knobs if facts.bundle else frozenset()
+    kept = tuple(knob for knob in block.knobs if knob.name.upper() not in others) if block else ()
+    return block._replace(knobs=kept) if block and kept else None
 
 
 def worker_host_name(facts: Facts) -> Optional[str]:
@@ -162,6 +170,21 @@ def _cloud_attributes(facts: Facts) -> Block:
     names = " ".join(knob.name for knob in knobs)
     return Block(
         "What the machine is, for job requirements and for condor_status -constraint.",
+        (*knobs, Knob("MASTER_ATTRS", f"$(MASTER_ATTRS) {names}"), Knob("STARTD_ATTRS", f"$(STARTD_ATTRS) {names}")),
+    )
+
+
+def _annex_attributes(facts: Facts) -> Optional[Block]:
+    """Under the names of condor_annex's own image (its ``50ec2.config``), which users' files may refer to, too."""
+    settings, public = facts.settings, facts.instance.public_ipv4
+    if not settings.bundle:
+        return None
+    knobs = [Knob("EC2InstanceID", f'"{facts.instance.instance_id}"')]
+    if public:
+        knobs += [Knob("EC2PublicIP", str(public)), Knob("QuotedEC2PublicIP", f'"{public}"')]
+    names = " ".join(knob.name for knob in knobs if knob.value.startswith('"'))
+    return Block(
+        "By these names condor_annex and condor_status -annex look for an instance.",
         (*knobs, Knob("MASTER_ATTRS", f"$(MASTER_ATTRS) {names}"), Knob("STARTD_ATTRS", f"$(STARTD_ATTRS) {names}")),
     )
 

@@ -6,7 +6,7 @@ import random
 import tarfile
 import time
 import tracemalloc
-from typing import Callable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import List, Mapping, Optional, Tuple
 
 import pytest
 from hypothesis import example, given
@@ -17,6 +17,8 @@ from annex_agent.bundle import unpack
 from annex_agent.errors import SecretError
 from annex_agent.model import Bundle
 from annex_agent.secret import Secret
+
+from ..bundles import Entry, packed, tar
 
 ORIGIN = "s3://bucket/config-my_annex.tar.gz"
 CONFIG = """\
@@ -46,28 +48,6 @@ NEW: "Mapping[str, Entry]" = {
 }
 OLD: "Mapping[str, Entry]" = {"00ec2-dynamic.config": CONFIG.encode(), "password_file.pl": PASSWORD}
 
-Entry = Union[bytes, Callable[[tarfile.TarInfo], None]]
-
-
-def tar(entries: Sequence[Tuple[str, Entry]], how: int = tarfile.GNU_FORMAT) -> bytes:
-    """An archive of files (bytes), of directories (those called *.d without content), and of what a function makes."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=how) as archive_file:
-        for name, entry in entries:
-            info = tarfile.TarInfo(name)
-            content = entry if isinstance(entry, bytes) else b""
-            info.size = len(content)
-            if callable(entry):
-                entry(info)
-            elif not content and name.endswith(".d"):
-                info.type = tarfile.DIRTYPE
-            archive_file.addfile(info, io.BytesIO(content) if content else None)
-    return stream.getvalue()
-
-
-def packed(entries: Mapping[str, Entry], how: int = tarfile.GNU_FORMAT) -> bytes:
-    return gzip.compress(tar(list(entries.items()), how))
-
 
 def unpacked(content: bytes) -> Bundle:
     return unpack(Secret(content, ORIGIN))
@@ -95,7 +75,7 @@ def paths(found: Bundle) -> List[str]:
 class TestWhatCondorAnnexMakes:
     def test_of_today(self) -> None:
         found = unpacked(packed(NEW))
-        assert found.config == (("/etc/condor/config.d/00ec2-dynamic.config", CONFIG),)
+        assert found.config == (("/etc/condor/config.d/00ec2-dynamic.config", CONFIG, ORIGIN),)
         assert [(file.path, file.secret.reveal(), file.secret.origin) for file in found.secrets] == [
             ("/etc/condor/passwords.d/POOL", PASSWORD, ORIGIN),
             (f"/etc/condor/{NAMED}", TOKEN, ORIGIN),

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path, PurePosixPath
-from typing import Dict, List
+from typing import Dict, List, Mapping, Set
 
 import pytest
 from hypothesis import given
@@ -126,19 +126,45 @@ class TestThePlaceOfOurFile:
         assert found == [ROOT, *sorted([*others, CONFIG_FILE])]
 
     def test_ours_stands_in_for_the_file_that_is_there(self) -> None:
-        text = _root_file([ROOT, f"{CONFIG_DIR}/10-a", CONFIG_FILE, f"{CONFIG_DIR}/70-b", LOCAL], "/proc/self/fd/9")
-        included = [line.split(" : ")[1] for line in text.splitlines() if line.startswith("include")]
+        sources = [ROOT, f"{CONFIG_DIR}/10-a", CONFIG_FILE, f"{CONFIG_DIR}/70-b", LOCAL]
+        included = self.included(sources, {CONFIG_FILE: "/proc/self/fd/9"})
         assert included == [ROOT, f"{CONFIG_DIR}/10-a", "/proc/self/fd/9", f"{CONFIG_DIR}/70-b", LOCAL]
 
+    def test_what_comes_with_ours_stands_where_its_name_sorts(self) -> None:
+        staged = {
+            CONFIG_FILE: "/fd/9",
+            f"{CONFIG_DIR}/00ec2-dynamic.config": "/fd/10",
+            f"{CONFIG_DIR}/99-site": "/fd/11",
+        }
+        sources = [ROOT, f"{CONFIG_DIR}/00-htcondor-9.0.config", f"{CONFIG_DIR}/70-b", f"{CONFIG_DIR}/99-site", LOCAL]
+        assert self.included(sources, staged) == [
+            *(ROOT, f"{CONFIG_DIR}/00-htcondor-9.0.config", "/fd/10", "/fd/9", f"{CONFIG_DIR}/70-b", "/fd/11", LOCAL)
+        ]
+
+    names = st.from_regex(r"[0-9A-Za-z][0-9A-Za-z._-]{0,6}", fullmatch=True)
+
+    @given(st.sets(names), st.sets(names))
+    def test_the_order_is_that_of_the_names_whatever_comes(self, there: Set[str], coming: Set[str]) -> None:
+        sources = [ROOT, *(f"{CONFIG_DIR}/{name}" for name in sorted(there)), LOCAL]
+        staged = {path: path for path in (CONFIG_FILE, *(f"{CONFIG_DIR}/{name}" for name in coming))}
+        assert self.included(sources, staged) == [ROOT, *sorted({*sources[1:-1], *staged}), LOCAL]
+
+    @staticmethod
+    def included(sources: List[str], staged: Mapping[str, str]) -> List[str]:
+        lines = _root_file(sources, staged).splitlines()
+        return [line.split(" : ")[1] for line in lines if line.startswith("include")]
+
     def test_htcondor_is_kept_from_reading_the_directory_a_second_time(self) -> None:
-        lines = _root_file([ROOT], "/proc/self/fd/9").split("\n")
+        lines = _root_file([ROOT], {CONFIG_FILE: "/proc/self/fd/9"}).split("\n")
         last = max(index for index, line in enumerate(lines) if line.startswith("include"))
         assert "LOCAL_CONFIG_DIR =" in lines[last:]
         assert "LOCAL_CONFIG_FILE =" in lines[last:]
         assert lines[-1] == ""
 
     def test_a_command_among_the_sources_stays_one(self) -> None:
-        assert "include : /usr/bin/site-config |\n" in _root_file([ROOT, "/usr/bin/site-config |"], "/proc/self/fd/9")
+        assert "include : /usr/bin/site-config |\n" in _root_file(
+            [ROOT, "/usr/bin/site-config |"], {CONFIG_FILE: "/proc/self/fd/9"}
+        )
 
 
 class TestInstalled:
