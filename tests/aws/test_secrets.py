@@ -457,7 +457,7 @@ class TestPatience:
 
     def test_a_role_that_comes_late_is_part_of_the_facts(self, aws: Server, worker: Worker) -> None:
         put(aws)
-        late = Fault(path="meta-data/iam/security-credentials/", status=404, times=1)
+        late = Fault(path="meta-data/iam/security-credentials", status=404, times=1)
         settings = {"central_manager": "cm.example.org", "security": {"token": SECRET}}
         user_data = f"#annex-agent\n{json.dumps(settings)}".encode()
         worker.imds.profile = replace(worker.imds.profile, faults=(late,), user_data=user_data)

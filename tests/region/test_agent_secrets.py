@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,11 +42,15 @@ def offer(region: Region, token: str) -> None:
 
 
 class Watched:
-    """What the command lines and environments of all processes held, looked at as often as there is time for."""
+    """What the command lines and environments of all processes held, looked at as often as there is time for.
 
-    def __init__(self) -> None:
+    ``found`` is called once, as soon as a process has been seen with ``awaited`` in them.
+    """
+
+    def __init__(self, awaited: str = "", found: Callable[[], object] = bool) -> None:
         self.seen: set[bytes] = set()
         self._ended = threading.Event()
+        self._awaited, self._found = awaited, found
 
     def look(self) -> None:
         while not self._ended.is_set():
@@ -54,6 +58,9 @@ class Watched:
                 for path in Path("/proc").glob(f"[0-9]*/{name}"):
                     with suppress(OSError):
                         self.seen.add(path.read_bytes())
+            if self._awaited and self.holds(self._awaited):
+                self._awaited = ""
+                self._found()
 
     def end(self) -> None:
         self._ended.set()
@@ -63,8 +70,8 @@ class Watched:
 
 
 @contextmanager
-def watched() -> Iterator[Watched]:
-    watch = Watched()
+def watched(awaited: str = "", found: Callable[[], object] = bool) -> Iterator[Watched]:
+    watch = Watched(awaited, found)
     thread = threading.Thread(target=watch.look)
     thread.start()
     try:

@@ -16,6 +16,7 @@ from .topology import CM
 
 TOKEN, PASSWORD = "/etc/condor/tokens.d/annex-agent", "/etc/condor/passwords.d/annex-agent"
 TOKEN_PLACE, PASSWORD_PLACE = "secretsmanager:annex/token", "ssm:/annex/password"
+STORE, SEEN = "/usr/sbin/condor_store_cred", "/run/seen"
 CONFIG = "/etc/condor/config.d/60-annex-agent.config"
 LEAST = ("ADVERTISE_STARTD", "ADVERTISE_MASTER")
 KNOWN_TO_ALL = "the site's password"
@@ -129,7 +130,7 @@ def test_another_token_while_a_job_runs(region: Region, bare: Machine) -> None:
     start(region)
     assert identity(region.pool)[0] == "condor@rotated"
     assert running.items() <= condor_processes(bare).items()
-    bare.run(["sh", "-c", "for d in /proc/[0-9]*/root/tmp; do touch $d/go; done"])
+    bare.run(["sh", "-c", "for d in /proc/[0-9]*/root/tmp; do touch $d/go; done; true"])
     region.jobs.wait_for(cluster, COMPLETED)
 
 
@@ -156,6 +157,13 @@ def test_a_token_that_the_pool_refuses_and_one_that_it_takes(region: Region, bar
     assert "SEC_CLIENT_AUTHENTICATION" not in bare.read(CONFIG)
 
 
+def make_it_wait(machine: Machine, command: str, until: str) -> None:
+    """A process that ends at once might not be seen: this one goes on until the file ``until`` is there."""
+    machine.run(["mv", command, f"{command}.real"])
+    script = f'#!/bin/sh\nwhile [ ! -e {until} ]; do sleep 0.1; done\nexec {command}.real "$@"\n'
+    machine.write(command, script, 0o755)
+
+
 def test_the_pool_password_from_the_parameter_store(region: Region, bare: Machine, site: Pool) -> None:
     site.demand("password", KNOWN_TO_ALL)
     bare.write("/etc/condor/passwords.d/POOL", "the image builder's\n", 0o600)
@@ -166,9 +174,10 @@ def test_the_pool_password_from_the_parameter_store(region: Region, bare: Machin
     assert f"the collector {CM.hostname} refuses this worker (security.method password: AUTHENTICATE:1003" in said
     assert f"is {PASSWORD_PLACE} that pool's password" in said
     region.aws.parameter("/annex/password", KNOWN_TO_ALL)
-    with watched() as watch:
+    make_it_wait(bare, STORE, SEEN)
+    with watched(f"{STORE}\0", lambda: bare.write(SEEN, "")) as watch:
         start(region)
-    assert watch.holds("condor_store_cred"), "the watch was too slow to see anything"
+    assert watch.holds(f"{STORE}\0"), "the watch has not seen the tool that takes the password"
     assert not watch.holds(KNOWN_TO_ALL)
     assert files_with(bare, KNOWN_TO_ALL) == []
     assert identity(region.pool) == ("condor@password", "PASSWORD")
