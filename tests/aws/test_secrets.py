@@ -36,7 +36,7 @@ from .server import ACCOUNT, S3_ERROR, Server
 
 REGION = "us-west-2"  # of the spot profile
 ROLE = "annex-worker"
-TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJwb29sIn0.c2lnbmF0dXJl"
+TOKEN = "eyJhbGciOiJIUzI1NiIsImtpZCI6IlBPT0wifQ.eyJpc3MiOiJwb29sIn0.c2lnbmF0dXJl"
 SECRET, PARAMETER, OBJECT = "secretsmanager:annex/token", "ssm:/annex/password", "s3://bucket/config-x.tar.gz"
 QUICK = Patience(secrets_s=20.0, propagation_s=0.0)
 
@@ -535,7 +535,8 @@ class TestTheCommands:
         root.mkdir()
 
         def run(*arguments: str, **places: str) -> int:
-            document = {"central_manager": "cm.example.org", "security": places}
+            annex = {"bundle": places.pop("bundle")} if "bundle" in places else {}
+            document = {"central_manager": "cm.example.org", "annex": annex, "security": places}
             imds.set("user-data", f"#annex-agent\n{json.dumps(document)}")
             return main([*arguments, "--root", str(root)])
 
@@ -555,7 +556,7 @@ class TestTheCommands:
         self, run: Any, aws: Server, capfd: "pytest.CaptureFixture[str]"
     ) -> None:
         aws.grant({"Statement": []})
-        assert run("--dry-run", token=SECRET, pool_password="file:/nowhere") == 6
+        assert run("--dry-run", token=SECRET, bundle="file:/nowhere") == 6
         out, err = capfd.readouterr()
         assert "COLLECTOR_HOST = cm.example.org" in out
         assert "may not secretsmanager:GetSecretValue" in err
@@ -574,8 +575,8 @@ class TestTheCommands:
         self, aws: Server, imds: Emulator, tmp_path: Path
     ) -> None:
         put(aws)
-        document = {"central_manager": "cm.example.org", "security": {"token": SECRET, "pool_password": PARAMETER}}
-        imds.set("user-data", f"#annex-agent\n{json.dumps(document)}")
+        settings = {"central_manager": "cm.example.org", "security": {"token": SECRET}, "annex": {"bundle": OBJECT}}
+        imds.set("user-data", f"#annex-agent\n{json.dumps(settings)}")
         environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url, "AWS_ENDPOINT_URL": aws.url}
 
         def found() -> List[Judgement]:
@@ -590,7 +591,7 @@ class TestTheCommands:
         assert len(policy["Statement"]) == 2
         aws.grant(policy)
         (judgement,) = found()
-        assert (judgement.verdict, judgement.words) == (OK, f"can be had: {SECRET}, {PARAMETER}")
+        assert (judgement.verdict, judgement.words) == (OK, f"can be had: {SECRET}, {OBJECT}")
         aws.fail("GetSecretValue", **json_error("AccessDeniedException", "Access to KMS is not allowed"))
         (judgement,) = found()
         assert '"kms:Decrypt"' in judgement.remedy
