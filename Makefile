@@ -7,7 +7,7 @@ export PYTHON
 SOURCES := setup.cfg pyproject.toml README.md $(shell find agent templates ! -name '*.pyc' ! -name __pycache__)
 INSTALLED := .venv/.annex-agent-installed
 
-.PHONY: help demo test lint region bench build rpm clean
+.PHONY: help demo test lint region fuzz bench build rpm clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,10 @@ lint: ## linters and types only
 region: ## a local EC2 region with real HTCondor to look around in (as root); ARGS=--boot boots its worker
 	tests/run --venv
 	.venv-test/bin/python -m tests.region $(ARGS)
+
+fuzz: ## random and mutated user-data, 200,000 documents; ARGS="--count 1000 --seed 2"
+	tests/run --venv
+	.venv-test/bin/python -m tests.fuzz $(ARGS)
 
 bench: ## the benchmarks (as root)
 	tests/run --venv
