@@ -6,7 +6,6 @@ PROGRESS is a file in which the number of the document stands that is being read
 """
 
 import collections
-import importlib.util
 import json
 import mmap
 import re
@@ -24,13 +23,13 @@ from annex_agent.errors import ConfigError
 from annex_agent.settings import merge
 from annex_agent.userdata import parse
 from tests import cases
+from tests.unit.test_part_handler import HANDLER
 
 from . import documents
 
 LIMIT_S = 1.0  # of processor time: what else the machine does is not the document's fault
 MEMORY = 64 * 1024 * 1024  # more than before the first document
 _KNOB = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
-_HANDLER = Path(__file__).resolve().parents[2] / "init/cloud-init/annex_agent_part_handler.py"
 
 
 class TooSlowError(BaseException):
@@ -65,15 +64,6 @@ def check(data: bytes, handler: Any) -> "tuple[str, UserData]":
 
 def _handle(handler: Any, data: bytes) -> None:
     handler.is_ours(data.decode("utf-8", "replace"))
-
-
-def _load_handler() -> Any:
-    spec = importlib.util.spec_from_file_location(_HANDLER.stem, _HANDLER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _address_space() -> int:
@@ -123,7 +113,7 @@ class Tally:
 
 def main(seed: int, first: int, count: int, progress: Path) -> None:
     """Read the documents and print the tally."""
-    known, handler = documents.corpus(), _load_handler()
+    known, handler = documents.corpus(), HANDLER
     signal.signal(signal.SIGPROF, _ring)
     for number in range(len(known)):  # what is loaded late is loaded now
         check(known[number], handler)

@@ -31,7 +31,7 @@ NAMES = st.from_regex(r"[A-Z][A-Z0-9_]{1,10}", fullmatch=True).filter(
 VALUES = (
     st.text(
         st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp")),
-        max_size=20,  # type: ignore[arg-type]
+        max_size=20,
     )
     .map(str.strip)
     .filter(lambda value: not value.endswith("\\"))

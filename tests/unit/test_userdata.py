@@ -1,5 +1,6 @@
 """User-data: what form it has, and what it says."""
 
+import base64
 import gzip
 import re
 import subprocess
@@ -352,3 +353,50 @@ def test_what_is_accepted_is_one_clean_line_each(text: str) -> None:
         assert knob.value == knob.value.strip()
         assert len((knob.name + knob.value).splitlines()) <= 1
         assert not knob.value.endswith("\\")
+
+
+MIB = 1024 * 1024
+HEAD = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=X\n"
+PART = b"--X\nContent-Type: text/x-annex-agent\n\n"
+BOMBS = {
+    "a list of hosts": b"a," * (MIB // 2),
+    "one long label": b"a" * MIB,
+    "knobs": b"A=1\n" * (MIB // 4),
+    "lines": b"a\n" * (MIB // 2),
+    "base64 of zeros": base64.b64encode(bytes(MIB * 3 // 4)),
+    "base64 three times over": base64.b64encode(base64.b64encode(base64.b64encode(b"A=1\n" * 100_000))),
+    "blanks before base64": b" " * (MIB - 1) + b"!",
+    "gzip in gzip": gzip.compress(gzip.compress(bytes(64 * MIB))),
+    "gzip members": gzip.compress(b"") * (MIB // 20),
+    "gzip in every part": HEAD + b"\n" + (PART + gzip.compress(bytes(900_000)) + b"\n") * 99,
+    "a mention in a long cloud-config": b"#cloud-config\nx: 1\n" + b"# annex_agent\n" * (MIB // 14),
+    "brackets in JSON": b'{"annex_agent": ' + b"[" * 100_000,
+    "digits in JSON": b'{"annex_agent": ' + b"9" * 100_000 + b"}",
+    "keys in JSON": b'{"annex_agent": {' + b",".join(b'"k%d":1' % n for n in range(9000)) + b"}}",
+    "settings in every part": HEAD + b"\n" + (PART + b"a: [" + b"x:," * 300 + b"]\n") * 99,
+    "parts": HEAD + b"\n" + PART * 20_000,
+    "boundaries": HEAD + b"\n" + b"--X\n" * (MIB // 4),
+    "nested parts": b"".join(b"Content-Type: multipart/mixed; boundary=B%d\n\n--B%d\n" % (n, n) for n in range(10_000)),
+    "headers": b"MIME-Version: 1.0\n" + b"X-A: b\n" * (MIB // 7),
+    "parameters": b"MIME-Version: 1.0\nContent-Type: multipart/mixed" + b';a="' * (MIB // 4),
+    "entries": b"#cloud-config-archive\n" + b"- a\n" * 30_000,
+}
+
+
+@pytest.mark.timeout(30)  # without its bound a bomb takes minutes, or for ever
+@pytest.mark.parametrize("name", BOMBS)
+def test_no_document_takes_much_time_or_memory(name: str) -> None:
+    tracemalloc.start()
+    try:
+        source = parse(BOMBS[name][:MIB]).source
+        assert tracemalloc.get_traced_memory()[1] < 40 * MIB
+    finally:
+        tracemalloc.stop()
+    assert len(source.problems) <= 51
+    assert source.fields == {}
+    assert sum(map(len, source.problems)) < 100_000
+
+
+def test_what_was_noticed_reaches_the_log() -> None:
+    notices = parse(multipart(("text/html", "<p>"), (OURS, "annex: a"))).notices
+    assert notices == ("user-data: part 1: its type 'text/html' is known neither to annex-agent nor to cloud-init",)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annex_agent.budget import LONGEST, Budget
 from annex_agent.settings import from_yaml
-from annex_agent.yaml_document import LONGEST, Budget, DocumentError, lines, load, load_value
+from annex_agent.yaml_document import DocumentError, lines, load, load_value
 
 
 def mistake(text: str) -> str:
