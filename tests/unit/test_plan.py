@@ -14,7 +14,7 @@ from annex_agent.fence_steps import LowerFence, RaiseFence
 from annex_agent.grammar import Address, knob_name, knob_value
 from annex_agent.htcondor import CONFIG_FILE
 from annex_agent.leftovers import CLOUD_INIT_FILE
-from annex_agent.model import Condor, Facts, Host, Knob, State
+from annex_agent.model import Bundle, Condor, ConfigFile, Facts, Host, Knob, SecretFile, State
 from annex_agent.plan import Goal, Plan, build_clean_plan, build_plan, build_stop_plan
 from annex_agent.secret import Secret, Secrets, reference
 from annex_agent.secret_steps import ForgetSecret, StoreSecret
@@ -379,3 +379,65 @@ def test_what_an_image_says_more_precisely_is_overruled_in_the_configuration() -
     text = file(build_plan(facts, Goal.CONFIGURE), CONFIG_FILE).content
     assert "\nSEC_DAEMON_ENCRYPTION = REQUIRED\n" in text
     assert "\nTRUST_DOMAIN = example.org\n" in text
+
+
+BUNDLE = Bundle(
+    (ConfigFile("/etc/condor/config.d/00ec2-dynamic.config", "UPDATE_INTERVAL = 5\n", "s3://bucket/config-x.tar.gz"),),
+    (SecretFile("/etc/condor/passwords.d/POOL", Secret(b"scrambled\xff", "s3://bucket/config-x.tar.gz")),),
+    frozenset(["UPDATE_INTERVAL", "COLLECTOR_HOST"]),
+)
+ANNEXED = FACTS._replace(
+    settings=FACTS.settings._replace(central_manager=(), bundle=reference("s3://bucket/config-x.tar.gz")), bundle=BUNDLE
+)
+
+
+class TestCondorAnnexsArchive:
+    def test_its_files_come_before_ours_and_before_the_mark(self) -> None:
+        steps = names(build_plan(ANNEXED, Goal.CONFIGURE))
+        assert steps[steps.index("read-back") :] == [
+            *("read-back", "bundle-config-1", "bundle-secret-1", "condor-config", "configured")
+        ]
+
+    def test_the_configuration_is_for_everybody_and_the_secrets_are_roots_as_they_are(self) -> None:
+        plan = build_plan(ANNEXED, Goal.CONFIGURE)
+        assert file(plan, "/etc/condor/config.d/00ec2-dynamic.config").mode == 0o644
+        assert file(plan, "/etc/condor/config.d/00ec2-dynamic.config").content == "UPDATE_INTERVAL = 5\n"
+        (secret,) = [step for step in plan.steps if isinstance(step, StoreSecret)]
+        assert secret.path == "/etc/condor/passwords.d/POOL"
+        assert secret.is_ready
+        assert "scrambled" not in repr(plan)
+
+    def test_each_is_remembered_before_it_is_there(self) -> None:
+        text = file(build_plan(ANNEXED, Goal.CONFIGURE), state.PATH).content
+        assert json.loads(text)["secrets"] == [
+            "/etc/condor/config.d/00ec2-dynamic.config",
+            "/etc/condor/passwords.d/POOL",
+        ]
+
+    def test_htcondor_reads_it_beside_ours_before_either_is_in_place(self) -> None:
+        assert read_back(ANNEXED).beside == (("/etc/condor/config.d/00ec2-dynamic.config", "UPDATE_INTERVAL = 5\n"),)
+
+    def test_what_it_holds_no_longer_goes_and_is_not_read_back(self) -> None:
+        kept = State(INSTANCE.instance_id, "", None, ("/etc/condor/config.d/99-old", "/etc/condor/passwords.d/POOL"))
+        facts = ANNEXED._replace(host=ANNEXED.host._replace(state=kept))
+        gone = [step.path for step in build_plan(facts, Goal.CONFIGURE).steps if isinstance(step, ForgetSecret)]
+        assert gone == ["/etc/condor/config.d/99-old"]
+        assert ("/etc/condor/config.d/99-old", None) in read_back(facts).beside
+
+    def test_a_preview_without_it_takes_nothing_away(self) -> None:
+        kept = State(INSTANCE.instance_id, "", None, ("/etc/condor/config.d/00ec2-dynamic.config",))
+        facts = ANNEXED._replace(host=ANNEXED.host._replace(state=kept), bundle=None)
+        assert not [step for step in build_plan(facts, Goal.CONFIGURE).steps if isinstance(step, ForgetSecret)]
+
+    def test_other_configuration_from_it_is_for_other_daemons(self) -> None:
+        other = BUNDLE._replace(config=(BUNDLE.config[0]._replace(text="UPDATE_INTERVAL = 6\n"),))
+        marks = {
+            file(build_plan(facts, Goal.CONFIGURE), CONFIGURED).content
+            for facts in (ANNEXED, ANNEXED._replace(bundle=other))
+        }
+        assert len(marks) == 2
+
+
+def read_back(facts: Facts) -> ReadBack:
+    (step,) = [step for step in build_plan(facts, Goal.CONFIGURE).steps if isinstance(step, ReadBack)]
+    return step

@@ -5,7 +5,8 @@ from typing import Any, Dict
 import pytest
 
 from annex_agent.errors import ConfigError
-from annex_agent.model import Facts, Knob
+from annex_agent.model import Bundle, Facts, Knob
+from annex_agent.secret import reference
 from annex_agent.worker_config import notes, worker_blocks, worker_host_name
 
 from .conftest import WIKI
@@ -115,3 +116,44 @@ def test_without_a_public_host_name_the_private_one_is_used_and_that_is_said() -
 
 def test_nothing_is_noted_where_all_is_as_usual() -> None:
     assert list(notes(FACTS)) == []
+
+
+def annexed(*knobs_of_its_own: str) -> Facts:
+    facts = with_settings(central_manager=(), bundle=reference("s3://bucket/config-x.tar.gz"), annex="my_annex")
+    return facts._replace(bundle=Bundle((), (), frozenset(knobs_of_its_own)))
+
+
+def test_condor_annex_names_the_pool_itself() -> None:
+    seen = knobs(annexed("COLLECTOR_HOST", "CONDOR_HOST", "ANNEXNAME"))
+    assert "COLLECTOR_HOST" not in seen
+    assert "CONDOR_HOST" not in seen
+    assert seen["AnnexName"] == '"my_annex"'
+    assert "SEC_DEFAULT_AUTHENTICATION_METHODS" not in seen
+
+
+def test_what_only_suits_most_pools_gives_way_to_condor_annexs_word() -> None:
+    seen = knobs(annexed("UPDATE_INTERVAL", "RUNBENCHMARKS", "MACHINEMAXVACATETIME"))
+    assert "UPDATE_INTERVAL" not in seen
+    assert "RUNBENCHMARKS" not in seen
+    assert seen["MASTER_UPDATE_INTERVAL"] == "$RANDOM_INTEGER(230, 370)"
+
+
+def test_what_this_instance_needs_does_not_give_way() -> None:
+    needed = ("DAEMON_LIST", "TCP_FORWARDING_HOST", "PRIVATE_NETWORK_NAME", "NETWORK_INTERFACE", "CLOUDINSTANCEID")
+    assert {*needed} <= {name.upper() for name in knobs(annexed(*needed))}
+
+
+def test_condor_annexs_own_names_are_advertised() -> None:
+    seen = knobs(annexed())
+    assert seen["EC2InstanceID"] == '"i-10a64379"'
+    assert seen["EC2PublicIP"] == "67.202.60.66"
+    assert seen["QuotedEC2PublicIP"] == '"67.202.60.66"'
+    for attributes in ("MASTER_ATTRS", "STARTD_ATTRS"):
+        lines = [knob.value for block in worker_blocks(annexed()) for knob in block.knobs if knob.name == attributes]
+        assert lines[1:] == [f"$({attributes}) EC2InstanceID QuotedEC2PublicIP"]
+
+
+def test_without_a_public_address_only_the_instance_is_advertised() -> None:
+    facts = annexed()._replace(instance=INSTANCE._replace(public_ipv4=None))
+    assert "EC2PublicIP" not in knobs(facts)
+    assert knobs(facts)["STARTD_ATTRS"] == "$(STARTD_ATTRS) EC2InstanceID"
