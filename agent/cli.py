@@ -7,11 +7,11 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Callable, Dict, NoReturn, Optional, Sequence
+from typing import NoReturn, Optional, Sequence
 
-from . import __version__, commands, logs
+from . import __version__, logs
 from .errors import AnnexError, ConfigError
-from .system import null_stream
+from .options import Options
 
 _EXIT_CODES = """\
 exit codes:
@@ -25,24 +25,16 @@ exit codes:
   7  the daemons did not come up or go down
   130  interrupted (Ctrl-C, SIGTERM)
 """
-_COMMANDS: Dict[str, Callable[[commands.Options], int]] = {
-    "start": commands.start,
-    "configure": commands.configure,
-    "stop": commands.stop,
-    "status": commands.status,
-    "check": commands.check,
-    "clean": commands.clean,
-    "simulate": commands.simulate,
-    "kit": commands.kit,
-}
+_COMMANDS = ("start", "configure", "stop", "status", "check", "clean", "simulate", "validate", "kit")
 # The commands that take a word of their own, and what it is.
-_ARGUMENT = {"kit": "PART"}
+_ARGUMENT = {"validate": "FILE", "kit": "PART"}
 _OWN_OPTIONS = {
     "stop": ("mode", "timeout"),
     "status": ("json",),
     "check": ("json",),
     "clean": ("keep-condor",),
     "simulate": ("address", "port", "list-profiles"),
+    "validate": ("schema", "explain"),
     "kit": (
         *("region", "account", "ami", "instance-type", "spot", "security-group", "instance-profile", "vpc"),
         *("site-cidr", "ccb", "admin-cidr", "worker-cidr", "name", "lifetime", "own-keys", "mime"),
@@ -57,6 +49,7 @@ commands:
   check      look whether this image or instance has all that a worker needs, and what to do where it has not
   clean      remove what belongs to this one instance, before an image is made of its disk
   simulate   run the embedded metadata service on this machine
+  validate   say what is wrong in a file of user-data or settings, or what it sets: validate FILE, on any machine
   kit        print what the pool's site needs for workers with these settings: kit PART, without PART which there are
 """
 
@@ -64,7 +57,7 @@ commands:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command; returns the exit code."""
     options = _parsed(argv)
-    sys.stdout, sys.stderr = sys.stdout or null_stream(), sys.stderr or null_stream()  # closed by our caller (>&-)
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal or a pipe that knows only ASCII must not end us
             stream.reconfigure(errors="backslashreplace")
@@ -72,7 +65,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     code = 0
     try:
-        code = _COMMANDS[options.command](options)
+        code = _run(options)
         sys.stdout.flush()
     except ConfigError as err:
         for problem in err.problems:
@@ -89,10 +82,27 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return code
 
 
-def _parsed(argv: Optional[Sequence[str]]) -> commands.Options:
+def _run(options: Options) -> int:
+    if options.command == "validate":  # on any machine: what the other commands need is not even loaded
+        from . import validation  # noqa: PLC0415
+
+        return validation.validate(options)
+    from . import commands  # noqa: PLC0415
+
+    return int(getattr(commands, options.command)(options))
+
+
+def _open_streams() -> None:
+    if sys.stdout is None or sys.stderr is None:  # closed by our caller (>&-)
+        from .system import null_stream  # noqa: PLC0415 - seldom needed, and not on every machine to be had
+
+        sys.stdout, sys.stderr = sys.stdout or null_stream(), sys.stderr or null_stream()
+
+
+def _parsed(argv: Optional[Sequence[str]]) -> Options:
     parser = _parser()
     # Intermixed: a command's argument may come after options.
-    options = parser.parse_intermixed_args(argv, namespace=commands.Options())
+    options = parser.parse_intermixed_args(argv, namespace=Options())
     if options.argument is not None and options.command not in _ARGUMENT:
         parser.error(f"{options.command} takes no argument: what is {options.argument!r}?")
     for name in dict.fromkeys(name for names in _OWN_OPTIONS.values() for name in names):
@@ -156,6 +166,9 @@ def _command_options(parser: argparse.ArgumentParser) -> None:
     simulate.add_argument("--address", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
     simulate.add_argument("--port", type=int, default=1338, help="default: 1338; 0 takes a free one")
     simulate.add_argument("--list-profiles", action="store_true", help="name the profiles that come with it")
+    validate = parser.add_argument_group("validate")
+    validate.add_argument("--explain", action="store_true", help="show the settings, their origin, and the steps")
+    validate.add_argument("--schema", action="store_true", help="print the JSON Schema of the settings; needs no FILE")
     _kit_options(parser.add_argument_group("kit (each part says which it needs)"))
 
 

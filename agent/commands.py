@@ -1,11 +1,9 @@
 """The commands: each wires gather, plan, and apply or preview together, and prints its answer."""
 
-import argparse
 import contextlib
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from . import grammar
@@ -17,6 +15,7 @@ from .host import read_host
 from .logs import LOG, know
 from .machine import Machine, local_machine
 from .model import Settings
+from .options import Options
 from .plan import SLOT_DEADLINE_S, Goal, Plan, build_clean_plan, build_plan, build_stop_plan
 from .preview import show_facts, show_plan
 from .progress import LiveView, LogLines, Outcome, Progress, Several
@@ -24,28 +23,6 @@ from .system import System
 
 # Somebody may start us while systemd does, and the other way round: the second one finds that nothing is left to do.
 _OTHERS_RUN_S = {Goal.START: SLOT_DEADLINE_S + 30, Goal.CONFIGURE: 0.5}
-
-
-class Options(argparse.Namespace):
-    """The command line, typed."""
-
-    command: str
-    argument: Optional[str]
-    dry_run: bool
-    simulate: bool
-    profile: str
-    config: Optional[Path]
-    user_data: Optional[Path]
-    root: Path
-    log_format: str
-    verbosity: int
-    mode: Optional[str]
-    timeout: Optional[str]
-    json: bool
-    keep_condor: bool
-    address: str
-    port: int
-    list_profiles: bool
 
 
 def start(options: Options) -> int:

@@ -13,24 +13,23 @@ from typing import Iterator, Mapping, NamedTuple, Optional
 from .annex_launch import completed
 from .aws import Deadline, Session
 from .bundle import unpack
-from .errors import ConfigError, MetadataError, SecretError, UsageError
+from .errors import ConfigError, MetadataError, SecretError
+from .given import name_given, read_given
 from .host import read_host
 from .iam_policy import Place, references
 from .imds import Imds, Reading, read_instance
 from .machine import Machine
 from .metadata import open_metadata
 from .model import Bundle, Facts, Instance, Settings
-from .schema import KEYS
 from .secret import Secrets
-from .secret_sources import Obtained, await_role, obtain, role_session, wanted_secrets
-from .settings import CONFIG_FILE, Merged, Source, from_yaml, lacks_pool, merge
+from .secret_sources import Obtained, await_role, obtain, role_session
+from .settings import CONFIG_FILE, Merged, Source, from_bytes, lacks_pool, merge, open_secrets
 from .system import System
 from .trust_secrets import doubts, judged
 from .userdata import parse
 
 IMDS_DEADLINE_S = 300.0  # at boot, when the network may be late
 IMDS_DEADLINE_DRY_S = 5.0  # for a person who waits for the answer
-_FILE_LIMIT = 1024 * 1024
 
 
 class Gathered(NamedTuple):
@@ -80,7 +79,7 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
         host = beside.submit(read_host, machine)  # HTCondor's tools run while the metadata service answers
         with _told_with(config), open_metadata(machine, environ, v1, wanted.deadline_s) as imds:
             reading = read_instance(imds)
-            user_data = parse(_read(wanted.user_data) if wanted.user_data else reading.user_data)
+            user_data = parse(read_given(wanted.user_data) if wanted.user_data else reading.user_data)
             may_have_role = bool(reading.instance.iam_role or wanted.patience.propagation_s)
             merged = merge([config, user_data.source], may_lack_pool=may_have_role)
             instance, session = ask_aws(merged.settings, reading.instance, Way(imds, environ, wanted.patience))
@@ -97,7 +96,7 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
         (
             *_notices(reading),
             *user_data.notices,
-            *_open_secrets(merged),
+            *open_secrets(merged),
             *doubts(secrets, merged.settings.trust_domain, time.time()),
         ),
         (*obtained.failures, *unfit, *amiss),
@@ -140,34 +139,20 @@ def _told_with(config: Source) -> Iterator[None]:
 def read_config(machine: Machine, path: Optional[Path]) -> Source:
     """The settings that are baked into the image, or those at ``path``."""
     if path is not None:
-        content: Optional[bytes] = _read(path)
-        name = str(path)
+        content: Optional[bytes] = read_given(path)
+        name = name_given(path)
     else:
         file = machine.system.read_file(CONFIG_FILE)
         content, name = (file.content if file else b""), CONFIG_FILE
-    try:
-        return from_yaml(name, (content or b"").decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        return Source(name, problems=("this is not UTF-8 text",))
+    return from_bytes(name, content or b"")
 
 
 def read_files(machine: Machine, wanted: Wanted) -> Merged:
     """The settings of config.yaml and of the user-data that was given as a file, without asking for anything else."""
     sources = [read_config(machine, wanted.config)]
     if wanted.user_data:
-        sources.append(parse(_read(wanted.user_data)).source)
+        sources.append(parse(read_given(wanted.user_data)).source)
     return merge(sources)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_FILE_LIMIT + 1)
-    except OSError as err:
-        raise UsageError(f"{path} cannot be read ({err.strerror}): check the path that was given") from err
-    if len(content) > _FILE_LIMIT:
-        raise UsageError(f"{path} is larger than {_FILE_LIMIT // 1024} KiB, which no settings file is")
-    return content
 
 
 def _notices(reading: Reading) -> "list[str]":
@@ -182,13 +167,3 @@ def _notices(reading: Reading) -> "list[str]":
     elif reading.tags_left_out:
         notices.append(f"{reading.tags_left_out} of the instance's tags were not read, to spare the metadata service")
     return notices
-
-
-def _open_secrets(merged: Merged) -> "list[str]":
-    paths = {key.field: key.path for key in KEYS}
-    return [
-        f"{paths[field]} is given in the open, by {merged.origins[field]}, to be read by whoever may describe this "
-        "instance or has its image: keep it in Secrets Manager or the Parameter Store, and name it there"
-        for field, place in wanted_secrets(merged.settings).items()
-        if place.scheme == "inline"
-    ]

@@ -33,6 +33,11 @@ def quoted(text: str, limit: int = 60) -> str:
     return shown if len(shown) <= limit + 2 else f"{shown[:limit]}...{shown[0]}"
 
 
+def printable(text: str) -> str:
+    """``text`` as it may stand on a line of a terminal: what cannot be seen is escaped."""
+    return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in text)
+
+
 def host_name(text: str) -> str:
     """A host name by RFC 1123: letters, digits and hyphens in labels of at most 63, 253 in all."""
     name = text[:-1] if text.endswith(".") else text

@@ -12,6 +12,7 @@ from .mapping import COLLECTOR_KNOBS, read, read_collector
 from .model import Knob, Settings
 from .schema import CONDOR, KEYS, WRAPPER
 from .security import contradictions
+from .values import SECRET
 
 CONFIG_FILE = "/etc/annex-agent/config.yaml"
 NO_POOL = (
@@ -35,6 +36,11 @@ class Source(NamedTuple):
         """Whether it has a say about a field of ``Settings``."""
         return field in self.fields or (field == CONDOR.field and bool(self.knobs))
 
+    def paths(self) -> List[str]:
+        """What it sets, in the order of the schema."""
+        knobs = [f"{CONDOR.path}.{knob.name}" for knob in self.knobs]
+        return [*(key.path for key in KEYS if key.field in self.fields), *knobs]
+
     def origin(self, field: str) -> str:
         """Where exactly its say about ``field`` comes from: the last of its parts to have one."""
         part = next((part for part in reversed(self.parts) if part.sets(field)), None)
@@ -46,23 +52,29 @@ class Merged(NamedTuple):
 
     settings: Settings
     origins: Mapping[str, str]
+    unsettled: Tuple[str, ...] = ()  # problems that a source which is missing here can solve
 
 
-def merge(sources: Sequence[Source], may_lack_pool: bool = False) -> Merged:
+def merge(sources: Sequence[Source], are_all: bool = True, may_lack_pool: bool = False) -> Merged:
     """Lay the sources over the defaults, the last one on top; raise every problem of all of them at once.
 
-    ``may_lack_pool``: which pool it is may yet be found out.
+    Unless they ``are_all``, what another source can still solve is no problem yet; nor is, where it ``may_lack_pool``,
+    that nothing names the pool.
     """
     given = combine("all sources", sources)
     settings = Settings()._replace(**{**given.fields, "condor": given.knobs})
-    problems = [*given.problems, *_inconsistencies(settings, given, may_lack_pool)]
+    found = [sentence for sentence in _inconsistencies(settings, given) if not (may_lack_pool and sentence is NO_POOL)]
+    unsettled = () if are_all else tuple(sentence for sentence in found if not _is_settled(sentence, given))
+    problems = [*given.problems, *(sentence for sentence in found if sentence not in unsettled)]
     if problems:
         more = len(problems) - _MOST_PROBLEMS
         raise ConfigError([*problems[:_MOST_PROBLEMS], *([f"and {more} more problems"] if more > 0 else [])])
     origins: Dict[str, str] = {}
     for source in sources:
         origins.update({field: source.origin(field) for field in Settings._fields if source.sets(field)})
-    return Merged(settings, origins)
+    if given.knobs:
+        origins[CONDOR.field] = ", ".join(source.name for source in sources if source.knobs)
+    return Merged(settings, origins, unsettled)
 
 
 def combine(name: str, sources: Sequence[Source]) -> Source:
@@ -99,18 +111,40 @@ def lacks_pool(settings: Settings) -> bool:
     return not (settings.central_manager or settings.bundle or named.intersection(COLLECTOR_KNOBS))
 
 
-def _inconsistencies(settings: Settings, given: Source, may_lack_pool: bool) -> Iterator[str]:
+def _inconsistencies(settings: Settings, given: Source) -> Iterator[str]:
     """Those that are not the mere consequence of another problem."""
     for sentence in inconsistencies(settings):
-        if may_lack_pool and sentence is NO_POOL:
-            continue
         if not any(path in sentence for path in _doubtful(given)):
             yield sentence
 
 
+def _is_settled(sentence: str, given: Source) -> bool:
+    """Whether all that the sentence is about was given: what contradicts itself nothing can solve."""
+    return all(given.sets(key.field) for key in KEYS if key.path in sentence)
+
+
+def open_secrets(merged: Merged) -> List[str]:
+    """A warning for each secret that stands in the settings themselves."""
+    given = [(key, getattr(merged.settings, key.field)) for key in KEYS if key.kind is SECRET]
+    return [
+        f"{key.path} is given in the open, by {merged.origins[key.field]}, to be read by whoever may describe this "
+        "instance or has its image: keep it in Secrets Manager or the Parameter Store, and name it there"
+        for key, place in given
+        if place and place.scheme == "inline"
+    ]
+
+
+def from_bytes(name: str, content: bytes) -> Source:
+    """A file of settings, as ``from_yaml``."""
+    try:
+        return from_yaml(name, content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return Source(name, problems=("this is not UTF-8 text: save it as UTF-8",))
+
+
 def from_yaml(name: str, text: str) -> Source:
     """A document of settings, alone or below a top-level ``annex_agent:``."""
-    if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
+    if says_nothing(text):
         return Source(name)  # the usual image: every default stands there as a comment
     from .yaml_document import DocumentError, lines, load  # noqa: PLC0415 - the parser is slow to load, and seldom needed
 
@@ -121,6 +155,11 @@ def from_yaml(name: str, text: str) -> Source:
     is_wrapped = isinstance(document, dict) and set(document) == {WRAPPER}
     given = document[WRAPPER] if is_wrapped else document
     return from_document(name, given, lambda: lines(text, WRAPPER if is_wrapped else None))
+
+
+def says_nothing(text: str) -> bool:
+    """Whether there is nothing but comments."""
+    return all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines())
 
 
 def from_document(name: str, document: Any, lines: Callable[[], Mapping[str, int]] = dict) -> Source:
@@ -156,5 +195,7 @@ def in_words(merged: Merged) -> Iterator[str]:
         value = key.in_words(merged.settings)
         if value:
             yield f"{key.path:<29} {value}  ({merged.origins.get(key.field, 'default')})"
-    if merged.settings.condor:
-        yield f"{CONDOR.path:<29} {len(merged.settings.condor)} knobs  ({merged.origins.get(CONDOR.field, 'default')})"
+    knobs = len(merged.settings.condor)
+    if knobs:
+        words = f"{knobs} knob{'s' if knobs > 1 else ''}"
+        yield f"{CONDOR.path:<29} {words}  ({merged.origins.get(CONDOR.field, 'default')})"

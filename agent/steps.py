@@ -8,6 +8,7 @@ step knows whether it is a dry run.
 import difflib
 from typing import Callable, List, NamedTuple, Optional, Protocol, Sequence
 
+from .grammar import printable
 from .machine import Machine
 from .system import FileState
 
@@ -187,5 +188,5 @@ def _listed(entries: Sequence[str]) -> str:
 
 def _lines(text: str) -> List[str]:
     """Lines for a diff: what cannot be seen is escaped, and a missing last line feed is said."""
-    lines = ["".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in line) for line in text.split("\n")]
+    lines = [printable(line) for line in text.split("\n")]
     return lines[:-1] if lines[-1] == "" else [*lines[:-1], f"{lines[-1]} (no line feed)"]

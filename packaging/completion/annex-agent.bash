@@ -2,7 +2,7 @@
 
 _annex_agent() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="start configure stop status check clean simulate kit"
+    local commands="start configure stop status check clean simulate validate kit"
     local options="--dry-run --simulate --profile --config --user-data --root
         --log-format -v --verbose -q --quiet -h --help --version"
     local parts="central-manager submit token security-group iam-policy user-data launch-template"
@@ -66,6 +66,13 @@ _annex_agent() {
         status | check) options+=" --json" ;;
         clean) options+=" --keep-condor" ;;
         simulate) options+=" --address --port --list-profiles" ;;
+        validate)
+            options+=" --schema --explain"
+            if [[ -z $argument && $current != -* ]]; then
+                compopt -o filenames 2>/dev/null
+                mapfile -t COMPREPLY < <(compgen -W "$options" -f -- "$current")
+                return
+            fi ;;
         kit)
             options+=" --region --account --ami --instance-type --spot --security-group --instance-profile --vpc
                 --site-cidr --ccb --admin-cidr --worker-cidr --name --lifetime --own-keys --mime"

@@ -102,6 +102,14 @@ def test_bash_offers_the_parts_of_the_kit_until_one_is_named(tmp_path: Path) -> 
     assert in_bash(tmp_path, "start", "").isdisjoint(PARTS)
 
 
+def test_bash_offers_files_to_validate(tmp_path: Path) -> None:
+    (tmp_path / "user data.yaml").touch()
+    assert "user data.yaml" in in_bash(tmp_path, "validate", "--explain", "")
+    assert in_bash(tmp_path, "validate", "us") == {"user data.yaml"}
+    assert in_bash(tmp_path, "validate", "user data.yaml", "us") == set()
+    assert "user data.yaml" not in in_bash(tmp_path, "start", "")
+
+
 @pytest.mark.parametrize("option", sorted(CHOICES))
 def test_bash_offers_an_option_its_values(option: str, tmp_path: Path) -> None:
     assert in_bash(tmp_path, option, "") == CHOICES[option]
@@ -159,6 +167,8 @@ def test_zsh_completes(tmp_path: Path) -> None:
         "annex-agent stop --mode fa": "annex-agent stop --mode fast ",
         "annex-agent -q status --js": "annex-agent -q status --json ",
         "annex-agent start --js": "annex-agent start --js",
+        "annex-agent validate its-f": "annex-agent validate its-file ",
+        "annex-agent validate its-file --exp": "annex-agent validate its-file --explain ",
         "annex-agent kit sec": "annex-agent kit security-group ",
         "annex-agent kit --region us-east-1 lau": "annex-agent kit --region us-east-1 launch-template ",
         "annex-agent kit token --lif": "annex-agent kit token --lifetime=",
