@@ -116,7 +116,7 @@ def collector(text: str) -> str:
         address(host)
     except ValueError:
         host_name(host)
-    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if port and not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
         raise ValueError(f"{quoted(text)}: the port must be a number from 1 to 65535")
     return text
 

@@ -45,7 +45,7 @@ def read(document: Mapping[Any, Any]) -> Read:
             else:
                 knobs.append(values.knob(name, value))
         except ValueError as err:
-            problems.append(Problem(path, str(err), (path,)))
+            problems.append(Problem(path, str(err), _in_doubt(path)))
     named, mistakes = read_collector(knobs, f"{CONDOR.path}.")
     return Read({**named, **fields}, tuple(knobs), (*problems, *mistakes))
 
@@ -67,7 +67,7 @@ def read_collector(knobs: Sequence[Knob], prefix: str = "") -> Tuple[Mapping[str
 
 def as_shown(path: str) -> str:
     """A path as it may stand in a message."""
-    return path if path.isprintable() and len(path) <= 100 else grammar.quoted(path)
+    return path if path and path.isprintable() and len(path) <= 100 else grammar.quoted(path)
 
 
 def _leaves(document: Mapping[Any, Any], problems: List[Problem], section: str = "") -> Iterator[Tuple[str, Any, Any]]:
@@ -89,7 +89,7 @@ def _leaves(document: Mapping[Any, Any], problems: List[Problem], section: str =
             if path in BY_PATH:
                 yield path, name, value
             else:
-                problems.append(Problem(path, f"must be a mapping of {_known(path)}", (path,)))
+                problems.append(Problem(path, f"must be a mapping of {_known(path)}", _in_doubt(path)))
     if unknown > _MOST_UNKNOWN:
         sentence = f"{unknown - _MOST_UNKNOWN} more keys are no settings: is this the right document?"
         problems.append(Problem(section or "this document", sentence))
@@ -99,12 +99,20 @@ def _unknown(path: str, name: Any, section: str) -> Problem:
     meant = _nearest(path, name) if isinstance(name, str) else ""
     if path == WRAPPER:
         return Problem(path, "no other key may stand beside this one: put the others below it")
-    if meant == path:
+    if meant and meant == path:
         section, _, name = path.partition(".")
-        return Problem(path, f"no key has a full stop in it: write {name} below {section}", (meant,))
+        return Problem(path, f"no key has a full stop in it: write {name} below {section}", _in_doubt(meant))
     if meant:
-        return Problem(path, f"this is not a setting; did you mean {meant}?", (meant,))
+        return Problem(path, f"this is not a setting; did you mean {meant}?", _in_doubt(meant))
     return Problem(path, f"this is not a setting; known here: {_known(section)}")
+
+
+def _in_doubt(path: str) -> Tuple[str, ...]:
+    """What a mistake at this path may have meant to say something about; a knob is also known by its bare name."""
+    if path == CONDOR.path:
+        return (path, *COLLECTOR_KNOBS)
+    section, _, name = path.partition(".")
+    return (path, name.upper()) if section == CONDOR.path else (path,)
 
 
 def _known(section: str) -> str:

@@ -4,6 +4,7 @@ Each source is read by itself, by the ``schema``, into a ``Source``; ``merge`` l
 applied while any source has a problem.
 """
 
+import re
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -95,7 +96,7 @@ def combine(name: str, sources: Sequence[Source]) -> Source:
 
 
 def _doubtful(source: Source) -> Tuple[str, ...]:
-    return ("",) if source.doubtful is None else source.doubtful  # every sentence has the empty path in it
+    return ("",) if source.doubtful is None else source.doubtful
 
 
 def inconsistencies(settings: Settings) -> Iterator[str]:
@@ -114,13 +115,18 @@ def lacks_pool(settings: Settings) -> bool:
 def _inconsistencies(settings: Settings, given: Source) -> Iterator[str]:
     """Those that are not the mere consequence of another problem."""
     for sentence in inconsistencies(settings):
-        if not any(path in sentence for path in _doubtful(given)):
+        if not any(_mentions(sentence, path) for path in _doubtful(given)):
             yield sentence
 
 
 def _is_settled(sentence: str, given: Source) -> bool:
     """Whether all that the sentence is about was given: what contradicts itself nothing can solve."""
-    return all(given.sets(key.field) for key in KEYS if key.path in sentence)
+    return all(given.sets(key.field) for key in KEYS if _mentions(sentence, key.path))
+
+
+def _mentions(sentence: str, path: str) -> bool:
+    """Whether it is about the setting, or about one in that section; every sentence mentions the empty path."""
+    return not path or bool(re.search(rf"(?<![\w./-]){re.escape(path)}(?![\w/-])", sentence))
 
 
 def open_secrets(merged: Merged) -> List[str]:

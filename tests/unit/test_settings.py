@@ -1,7 +1,8 @@
 """One schema, several sources, every problem at once."""
 
+import datetime
 import textwrap
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 import yaml
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annex_agent.errors import ConfigError
+from annex_agent.mapping import Problem
 from annex_agent.model import Knob, Settings
-from annex_agent.settings import Merged, Source, from_knobs, from_yaml, merge
+from annex_agent.schema import KEYS
+from annex_agent.settings import Merged, Source, combine, from_document, from_knobs, from_yaml, in_words, merge
 
 CM = Source("user-data", {"central_manager": ("cm.example.org",)})
 
@@ -174,6 +177,195 @@ def test_what_is_wrong_is_named(text: str, part: str) -> None:
 
 def test_a_knob_may_be_empty() -> None:
     assert merged(yaml_source("condor: {A: ''}"), CM).settings.condor == (Knob("A", ""),)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("trust_domain: x", "security.trust_domain"),
+        ("security: {trustdomain: x}", "security.trust_domain"),
+        ("security: {Token: x}", "security.token"),
+        ("central-manager: x", "central_manager"),
+        ("centralmanager: x", "central_manager"),
+        ("timeut: 1m", "aws.timeout"),
+        ("stop: {timeut: 1m}", "stop.timeout"),
+        ("network: {hostname: keep}", "hostname"),
+        ("metadata: {restrict-to-root: true}", "metadata.restrict_to_root"),
+        ("condr: {A: 1}", "condor"),
+        ("NUM_SLOTS: 1", "condor.NUM_SLOTS"),
+        ("stop: {START: x}", "condor.START"),
+    ],
+)
+def test_an_unknown_key_is_told_with_the_one_that_is_meant(text: str, meant: str) -> None:
+    assert problems(yaml_source(text), CM).endswith(f"this is not a setting; did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    "text", ["colour: x", "security: {colour: x}", f"{'token' * 9}: x", "'A\u00c4': x", "x: 1", "'': 1"]
+)
+def test_where_none_is_near_those_that_are_known_are_named(text: str) -> None:
+    assert "this is not a setting; known here: " in problems(yaml_source(text), CM)
+
+
+@pytest.mark.parametrize("name", ["annex", "security", "network", "aws", "metadata", "stop", "condor"])
+def test_a_section_may_be_empty(name: str) -> None:
+    assert from_document("x", {name: None}) == Source("x")
+
+
+def test_a_key_that_is_no_text_is_told() -> None:
+    told = "\n".join(from_document("x", {True: 1, None: 2, 3: 4, "condor": {True: 1}}).problems)
+    for part in ("'True': this is not", "'None': this is not", "'3': this is not", "the name of a knob must be text"):
+        assert part in told
+
+
+class TestWhatFollowsFromAnotherProblemIsNotTold:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "central_manager: a b",
+            "centralmanager: cm",
+            "condor: {COLLECTOR_HOST: a b}",
+            "condor: [COLLECTOR_HOST]",
+            "hostname: [",
+            "[central_manager]",
+        ],
+    )
+    def test_no_central_manager_where_one_was_meant(self, text: str) -> None:
+        assert "no central manager" not in problems(yaml_source(text))
+
+    @pytest.mark.parametrize("text", ["colour: red", "hostname: a b", "condor: {A-B: 1}", "annex: 7", "'': 1"])
+    def test_but_it_is_where_the_problem_is_another(self, text: str) -> None:
+        assert len(problems(yaml_source(text)).splitlines()) == 2
+
+    def test_a_contradiction_with_a_setting_that_is_wrong(self) -> None:
+        method = yaml_source("security: {method: idtokens}")
+        assert "needs security.token" in problems(method, CM)
+        assert "needs" not in problems(method, CM, yaml_source("security: {token: nowhere}"))
+        assert "needs" not in problems(method, CM, yaml_source("security: {tokn: 'ssm:a'}"))
+        assert "needs" in problems(method, CM, yaml_source("hostname: a b"))
+
+    def test_a_source_that_could_not_be_read_may_have_said_anything(self) -> None:
+        assert problems(yaml_source("hostname: keep"), Source("user-data", problems=("this is no text",))) == (
+            "user-data: this is no text"
+        )
+
+
+class TestSomeOfTheSources:
+    def test_what_another_may_settle_is_no_problem_yet(self) -> None:
+        found = merge([yaml_source("security: {method: idtokens}")], are_all=False)
+        assert len(found.unsettled) == 2
+        assert "no central manager" in found.unsettled[0]
+        assert "needs security.token" in found.unsettled[1]
+
+    def test_what_contradicts_itself_is(self) -> None:
+        with pytest.raises(ConfigError, match="security.token has no"):
+            merge([yaml_source("security: {method: host, token: 'ssm:a'}")], are_all=False)
+
+    def test_and_so_is_what_is_wrong_by_itself(self) -> None:
+        with pytest.raises(ConfigError, match="colour"):
+            merge([yaml_source("colour: red")], are_all=False)
+
+
+def test_the_part_that_set_a_field_is_its_origin() -> None:
+    one, two = Source("part 1", {"annex": "a", "hostname": "keep"}), Source("part 2", {"annex": "b"}, (Knob("A", "1"),))
+    origins = merge([CM, combine("user-data", [one, two])]).origins
+    assert origins == {
+        "annex": "user-data, part 2",
+        "hostname": "user-data, part 1",
+        "central_manager": "user-data",
+        "condor": "user-data",
+    }
+
+
+def test_all_who_gave_knobs_are_named() -> None:
+    result = merge([yaml_source("condor: {A: 1}"), CM, from_knobs("user-data", [Knob("B", "2")])])
+    assert result.origins["condor"] == "config.yaml, user-data"
+    assert list(in_words(result))[-1].split("  ")[-2:] == ["2 knobs", "(config.yaml, user-data)"]
+
+
+def test_a_secret_is_shown_by_its_place() -> None:
+    shown = "\n".join(in_words(merge([CM, yaml_source("security: {token: 'ssm:/a'}\nannex: {bundle: 'inline:hush'}")])))
+    assert "ssm:/a" in shown
+    assert "hush" not in shown
+
+
+def bomb() -> Any:
+    """What a YAML document of a few lines can hold: lists of lists, written out an exabyte."""
+    value: Any = ["x"]
+    for _ in range(60):
+        value = [value, value]
+    return value
+
+
+def endless() -> Dict[str, Any]:
+    value: Dict[str, Any] = {}
+    value.update({"network": value, "condor": value, "annex": value, "stop": {"mode": value}})
+    return value
+
+
+HOSTILE = [
+    *(bomb(), endless(), {bomb: bomb()}, {1, 2}, b"\xff" * 9999, "x" * 99_999, 10**5_000, -(10**5_000), float("nan")),
+    *(float("inf"), datetime.date(2024, 5, 1), datetime.datetime(2024, 5, 1), None, True, "{region:x<999999999}"),
+    *(
+        "1" * 9_999,
+        f"cm:{'9' * 9_999}",
+        f"http://{'9' * 9_999}:1",
+        f"{'9' * 9_999}-{'9' * 9_999}",
+        "a," * 9_999,
+        "{" * 9_999,
+    ),
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=[str(number) for number in range(len(HOSTILE))])
+def test_no_value_is_looked_into_or_written_out(value: Any) -> None:
+    paths = [key.path for key in KEYS] + ["condor.A", "condor", "annex", "network", "colour", "stop.colour"]
+    for path in paths:
+        section, dot, name = path.partition(".")
+        told = from_document("x", {section: {name: value} if dot else value}).problems
+        assert all(len(problem) < 500 and problem.isprintable() for problem in told), path
+
+
+KEYS_OF_ALL_KINDS = ["x" * 99_999, b"\xff" * 999, 10**5_000, (1, 2), float("nan"), True, None, "\x1b[2J", "a.b"]
+
+
+@pytest.mark.parametrize("key", KEYS_OF_ALL_KINDS, ids=[str(number) for number in range(len(KEYS_OF_ALL_KINDS))])
+def test_no_key_is_repeated_at_length(key: Any) -> None:
+    for document in ({key: 1}, {"network": {key: 1}}, {"annex": {key: 1}}):
+        assert [len(problem) < 500 for problem in from_document("x", document).problems] == [True]
+    assert all(len(problem) < 500 for problem in from_document("x", {"condor": {key: 1}}).problems)
+
+
+def test_a_wrong_document_is_not_told_key_by_key() -> None:
+    many = {f"key{number}": number for number in range(5_000)}
+    told: List[str] = list(from_document("x", {**many, "network": many, "hostname": 7}).problems)
+    assert len(told) == 43
+    assert told[-3] == "network: 4980 more keys are no settings: is this the right document?"
+    assert told[-2] == "hostname: must be text, not '7' (put it in quotes)"
+    assert told[-1] == "this document: 4980 more keys are no settings: is this the right document?"
+    knobs = from_document("x", {"condor": {f"A-{number}": 1 for number in range(5_000)}})
+    with pytest.raises(ConfigError) as caught:
+        merge([knobs])
+    assert len(caught.value.problems) == 201
+    assert caught.value.problems[-1] == "and 4801 more problems"
+
+
+def test_lines_are_asked_for_only_where_there_is_a_problem() -> None:
+    def lines() -> Dict[str, int]:
+        asked.append(1)
+        return {"hostname": 3, "network.colour": 5}
+
+    asked: List[int] = []
+    assert from_document("x", {"hostname": "keep"}, lines).problems == ()
+    assert not asked
+    told = from_document("x", {"hostname": 1, "network": {"colour": 1}, "annex": 2}, lines).problems
+    assert [problem.partition(": ")[0] for problem in told] == ["line 3", "line 5", "annex"]
+    assert len(asked) == 1
+
+
+def test_a_problem_reads_as_path_and_sentence() -> None:
+    assert str(Problem("a.b", "is wrong")) == "a.b: is wrong"
+    assert str(Problem("a\nb", "is wrong")) == "'a\\nb': is wrong"
 
 
 SCALARS: Any = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
