@@ -57,13 +57,18 @@ def is_ours(text, depth=0):
         return True
     if beginning.startswith("{"):
         return _is_our_json(beginning)
-    lines = [line for line in text.split("\n") if line.strip() and not line.strip().startswith("#")]
-    if len(lines) == 1 and "=" not in lines[0] and _are_hosts(lines[0]):
-        return True
-    if lines and all(_KNOB.match(line) for line in lines):
-        return True
     unpacked = _unpacked(text) if depth < 8 else None
-    return unpacked is not None and is_ours(unpacked, depth + 1)
+    if unpacked is None:
+        return _is_unmarked(text)
+    is_marked = unpacked.lstrip().startswith(("#", "{"))
+    return (not is_marked and _is_unmarked(text)) or is_ours(unpacked, depth + 1)
+
+
+def _is_unmarked(text):
+    lines = [line for line in text.split("\n") if line.strip() and not line.strip().startswith("#")]
+    if len(lines) == 1 and "=" not in lines[0]:
+        return _are_hosts(lines[0])
+    return bool(lines) and all(_KNOB.match(line) for line in lines)
 
 
 def _are_hosts(line):

@@ -253,6 +253,14 @@ class TestConfiguringATree:
         assert "COLLECTOR_HOST = other.example.org\n" in text
         assert text.endswith("NUM_SLOTS = 3\n")
 
+    def test_what_is_passed_over_in_user_data_is_said(
+        self, environ: Dict[str, str], root: Path, tmp_path: Path
+    ) -> None:
+        head = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=X\n\n--X\n"
+        (tmp_path / "user-data").write_text(f"{head}Content-Type: text/html\n\n<p>\n--X--\n")
+        done = annex_agent(environ, "configure", "--root", root, "--simulate", "--user-data", tmp_path / "user-data")
+        assert "user-data: part 1: its type 'text/html' is known neither" in done.stderr
+
     def test_another_run_at_the_same_time_is_turned_away(self, environ: Dict[str, str], root: Path) -> None:
         with System(root).exclusive():
             done = annex_agent(environ, "configure", "--root", root, "--simulate")

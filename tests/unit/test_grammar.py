@@ -111,9 +111,11 @@ def test_knob_values(value: str) -> None:
     assert grammar.knob_value(f"  {value} ") == value
 
 
-@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\x00b", "a\\", "a\\  ", "a\u2028b", "a\x85b", "\x1b[2J", "a\x0bb"])
+@pytest.mark.parametrize(
+    "value", ["a\nb", "a\rb", "a\x00b", "a\\", "a\\  ", "a\u2028b", "a\x85b", "\x1b[2J", "a\x0bb", "a\ud800"]
+)
 def test_what_is_no_knob_value(value: str) -> None:
-    with pytest.raises(ValueError, match="control character|backslash"):
+    with pytest.raises(ValueError, match="control character|backslash|half a character"):
         grammar.knob_value(value)
 
 

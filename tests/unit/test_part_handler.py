@@ -1,6 +1,8 @@
 """cloud-init's part handler for our user-data: what it keeps quiet about is what annex-agent answers for."""
 
 import ast
+import base64
+import gzip
 import importlib.util
 import logging
 from email import message_from_bytes
@@ -26,6 +28,10 @@ def load() -> Any:
     return module
 
 
+def packed(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
 HANDLER = load()
 OURS = (
     "cm.example.org",
@@ -38,6 +44,11 @@ OURS = (
     "# mine\nCOLLECTOR_HOST = cm:9620\r\n\n  START=TRUE\nEMPTY =\n",
     "#annex-agent\ncentral_manager: cm\n",
     '{"annex_agent": {"central_manager": "cm"}}',
+    *map(packed, (b"cm.example.org", b"CONDOR_HOST = cm\nSTART = TRUE\n", b"#annex-agent\ncentral_manager: cm\n")),
+    packed(gzip.compress(b'{"annex_agent": {"central_manager": "cm"}}')),
+    packed(packed(b"# ours\nCOLLECTOR_HOST = cm\n").encode()),
+    base64.encodebytes(b"COLLECTOR_HOST = cm\nSTART = TRUE\n" * 9).decode("ascii"),
+    "cm\n\0\0\0",
 )
 OTHERS = (
     "hello world",
@@ -49,6 +60,10 @@ OTHERS = (
     '{"ignition": {"version": "3.0.0"}}',
     '{"annex_agent"',
     "{" * 100_000,
+    packed(b"#!/bin/sh\n"),
+    packed(b"#cloud-config\npackages: [git]\n"),
+    packed(gzip.compress(b"hello world")),
+    "[2001:db8:" + ":1:" * 300_000,
     "caf\u00e9",
 )
 

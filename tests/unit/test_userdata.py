@@ -374,6 +374,7 @@ BOMBS = {
     "digits in JSON": b'{"annex_agent": ' + b"9" * 100_000 + b"}",
     "keys in JSON": b'{"annex_agent": {' + b",".join(b'"k%d":1' % n for n in range(9000)) + b"}}",
     "settings in every part": HEAD + b"\n" + (PART + b"a: [" + b"x:," * 300 + b"]\n") * 99,
+    "brackets in every part": HEAD + b"\n" + (PART + b"a: " + b"[" * 1000 + b"\n") * 99,
     "parts": HEAD + b"\n" + PART * 20_000,
     "boundaries": HEAD + b"\n" + b"--X\n" * (MIB // 4),
     "nested parts": b"".join(b"Content-Type: multipart/mixed; boundary=B%d\n\n--B%d\n" % (n, n) for n in range(10_000)),
@@ -395,6 +396,23 @@ def test_no_document_takes_much_time_or_memory(name: str) -> None:
     assert len(source.problems) <= 51
     assert source.fields == {}
     assert sum(map(len, source.problems)) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (base64.b64encode(base64.b64encode(b"A = 1\n" * 90_000)), "unpacks to more than 1024 KiB"),
+        (b"".join(b"A%d=\n" % n for n in range(5001)), "line 5001: these are more than 5000"),
+    ],
+)
+def test_a_bound_is_told(data: bytes, problem: str) -> None:
+    assert problem in "".join(parse(data).source.problems)
+
+
+def test_the_parts_of_all_messages_are_counted_together() -> None:
+    inner = b"--X\nContent-Type: multipart/mixed; boundary=Y\n\n" + PART.replace(b"X", b"Y") * 20 + b"--Y--\n"
+    (problem,) = parse(HEAD + b"\n" + inner * 6 + b"--X--\n").source.problems
+    assert "more than 100 parts" in problem
 
 
 def test_what_was_noticed_reaches_the_log() -> None:
