@@ -13,6 +13,7 @@ from typing import Iterator, Mapping, NamedTuple, Optional
 from .annex_launch import completed
 from .aws import Deadline, Session
 from .bundle import unpack
+from .document import UserData
 from .errors import ConfigError, MetadataError, SecretError
 from .given import name_given, read_given
 from .host import read_host
@@ -81,9 +82,10 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
             reading = read_instance(imds)
             user_data = parse(read_given(wanted.user_data) if wanted.user_data else reading.user_data)
             may_have_role = bool(reading.instance.iam_role or wanted.patience.propagation_s)
-            merged = merge([config, user_data.source], may_lack_pool=may_have_role)
-            instance, session = ask_aws(merged.settings, reading.instance, Way(imds, environ, wanted.patience))
-            merged = completed(merged, instance, session)
+            with _told_what_was_passed_over(user_data):
+                merged = merge([config, user_data.source], may_lack_pool=may_have_role)
+                instance, session = ask_aws(merged.settings, reading.instance, Way(imds, environ, wanted.patience))
+                merged = completed(merged, instance, session)
             obtained = obtain(merged.settings, machine.system, session, Place(account=instance.account_id or "*"))
     secrets, unfit = judged(obtained.secrets)
     secrets, bundle, amiss = _unpacked(secrets)
@@ -123,6 +125,15 @@ def _unpacked(secrets: Secrets) -> "tuple[Secrets, Optional[Bundle], tuple[Secre
         return secrets, (unpack(secrets.bundle) if secrets.bundle else None), ()
     except SecretError as err:
         return secrets._replace(bundle=None), None, (err,)
+
+
+@contextmanager
+def _told_what_was_passed_over(user_data: UserData) -> Iterator[None]:
+    """Which may be the reason for what the settings lack."""
+    try:
+        yield
+    except ConfigError as err:
+        raise ConfigError([*err.problems, *user_data.notices]) from err
 
 
 @contextmanager

@@ -253,13 +253,18 @@ class TestConfiguringATree:
         assert "COLLECTOR_HOST = other.example.org\n" in text
         assert text.endswith("NUM_SLOTS = 3\n")
 
+    @pytest.mark.parametrize("config", ["central_manager: cm.example.org\n", ""])
     def test_what_is_passed_over_in_user_data_is_said(
-        self, environ: Dict[str, str], root: Path, tmp_path: Path
+        self, environ: Dict[str, str], root: Path, tmp_path: Path, config: str
     ) -> None:
         head = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=X\n\n--X\n"
-        (tmp_path / "user-data").write_text(f"{head}Content-Type: text/html\n\n<p>\n--X--\n")
-        done = annex_agent(environ, "configure", "--root", root, "--simulate", "--user-data", tmp_path / "user-data")
+        user_data = tmp_path / "user-data"
+        user_data.write_text(f"{head}Content-Type: text/html\n\n<p>\n--X--\n")
+        (tmp_path / "config.yaml").write_text(config)
+        options = ["--user-data", user_data, "--config", tmp_path / "config.yaml"]
+        done = annex_agent(environ, "configure", "--root", root, "--simulate", *options)
         assert "user-data: part 1: its type 'text/html' is known neither" in done.stderr
+        assert done.returncode == (0 if config else 5)
 
     def test_another_run_at_the_same_time_is_turned_away(self, environ: Dict[str, str], root: Path) -> None:
         with System(root).exclusive():
