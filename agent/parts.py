@@ -132,7 +132,7 @@ def _read_part(layer: Layer, part: multipart.Part, read: Read) -> UserData:
 def _read_known(layer: Layer, part: multipart.Part, read: Read) -> UserData:
     is_readable = layer.kind in (*_READERS, *UNSPECIFIC, ARCHIVE)
     if not is_readable:
-        found = left_to_others(layer.kind, layer.as_text(""))
+        found = left_to_others("a part of another type", layer.as_text(""))
         unknown = f"its type {quoted(layer.kind)} is known neither to annex-agent nor to cloud-init"
         return found if layer.kind in _CLOUD_INITS else _noticed(found, f"part {part.number}", unknown)
     unpacked = from_transfer(part.content, part.encoding)

@@ -409,6 +409,21 @@ def test_a_bound_is_told(data: bytes, problem: str) -> None:
     assert problem in "".join(parse(data).source.problems)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + b"\n--X\nContent-Type: text/x-" + b"ann-" * 2000 + b"\nannex: a\n\n\n--X--\n",
+        b'#cloud-config-archive\n- {type: "a/\\x9b31m", launch-index: 1, content: {annex: a}}\n',
+        b'#cloud-config-archive\n- {type: "annex/\\x9b31m", content: {annex: a}}\n- {type: text/x-annex-agent, content: 1}',
+    ],
+)
+def test_a_type_is_not_repeated_as_it_stands(data: bytes) -> None:
+    found = parse(data)
+    for sentence in (found.kind, *found.source.problems, *found.notices):
+        assert sentence.isprintable()
+        assert len(sentence) < 500
+
+
 def test_the_parts_of_all_messages_are_counted_together() -> None:
     inner = b"--X\nContent-Type: multipart/mixed; boundary=Y\n\n" + PART.replace(b"X", b"Y") * 20 + b"--Y--\n"
     (problem,) = parse(HEAD + b"\n" + inner * 6 + b"--X--\n").source.problems
