@@ -2,14 +2,15 @@
 
 import os
 import sys
+from itertools import chain
 
-from . import dry_run
+from . import bootstrap, dry_run
 
 
 def main() -> int:
     """Print the rows as they come."""
     print("ratio of medians, measured by turns in this run", flush=True)
-    for row in dry_run.rows():
+    for row in chain(dry_run.rows(), bootstrap.rows()):
         print(row, flush=True)
     if os.geteuid() != 0:
         print("the rows of the region need root: sudo make bench")

@@ -172,4 +172,4 @@ def test_an_archive_of_before_that_the_settings_name(region: Region, bare: Machi
     region.imds.update({"user-data": CM.hostname})
     agent(bare, "configure")
     assert not any(is_there(bare, path) for path in (DYNAMIC, ITS_PASSWORD))
-    assert condor(bare, "START") == "true"
+    assert condor(bare, "START") == "True"
