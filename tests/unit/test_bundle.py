@@ -69,7 +69,7 @@ def with_entry(name: str, entry: Entry) -> bytes:
 
 
 def paths(found: Bundle) -> List[str]:
-    return [file.path for file in (*found.config, *found.secrets)]
+    return [*(file.path for file in found.config), *(file.path for file in found.secrets)]
 
 
 class TestWhatCondorAnnexMakes:

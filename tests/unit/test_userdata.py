@@ -414,7 +414,8 @@ def test_a_bound_is_told(data: bytes, problem: str) -> None:
     [
         HEAD + b"\n--X\nContent-Type: text/x-" + b"ann-" * 2000 + b"\nannex: a\n\n\n--X--\n",
         b'#cloud-config-archive\n- {type: "a/\\x9b31m", launch-index: 1, content: {annex: a}}\n',
-        b'#cloud-config-archive\n- {type: "annex/\\x9b31m", content: {annex: a}}\n- {type: text/x-annex-agent, content: 1}',
+        b'#cloud-config-archive\n- {type: "annex/\\x9b31m", content: {annex: a}}\n'
+        b"- {type: text/x-annex-agent, content: 1}",
     ],
 )
 def test_a_type_is_not_repeated_as_it_stands(data: bytes) -> None:
