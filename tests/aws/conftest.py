@@ -9,6 +9,8 @@ boto3 = pytest.importorskip("boto3", reason="pip install 'annex-agent[test]' bri
 validate = pytest.importorskip("botocore.validate", reason="pip install 'annex-agent[test]' brings it with boto3")
 moto_server = pytest.importorskip("moto.server", reason="pip install 'annex-agent[test]' brings moto")
 
+from .server import Server  # noqa: E402 - it needs what may be missing
+
 REGION = "us-east-1"
 
 
@@ -43,3 +45,18 @@ def ec2(endpoint: str) -> Any:
 @pytest.fixture
 def iam(endpoint: str) -> Any:
     return boto3.client("iam", region_name=REGION, endpoint_url=endpoint)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """The APIs that a worker asks, which hold its role to a policy; one for all tests of a module."""
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def aws(server: Server) -> Server:
+    """The server, with nothing in it, in the region of the spot profile."""
+    server.reset()
+    server.region = "us-west-2"
+    return server

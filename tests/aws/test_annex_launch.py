@@ -65,19 +65,6 @@ def fleet(token: str) -> Dict[str, Any]:
     )
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-
-
-@pytest.fixture
-def aws(server: Server) -> Server:
-    server.reset()
-    server.region = REGION
-    return server
-
-
 @pytest.fixture
 def imds() -> Iterator[Emulator]:
     with Emulator(bundled("spot")) as running:

@@ -41,18 +41,6 @@ SECRET, PARAMETER, OBJECT = "secretsmanager:annex/token", "ssm:/annex/password",
 QUICK = Patience(secrets_s=20.0, propagation_s=0.0)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-
-
-@pytest.fixture
-def aws(server: Server) -> Server:
-    server.reset()
-    return server
-
-
 @pytest.fixture
 def imds() -> Iterator[Emulator]:
     with Emulator(bundled("spot")) as running:

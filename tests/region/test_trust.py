@@ -71,6 +71,17 @@ def identity(pool: Pool) -> "tuple[str, str]":
     return seen
 
 
+def again_and_away(region: Region, machine: Machine, path: str) -> None:
+    """Another start changes nothing, a stop takes the slot away, and clean the secret's file."""
+    before = stat(machine, path, CONFIG)
+    assert "nothing to do" in start(region)
+    assert stat(machine, path, CONFIG) == before
+    agent(machine, "stop")
+    assert region.pool.slots("Name") == []
+    agent(machine, "clean")
+    assert not is_there(machine, path)
+
+
 def run_a_job(jobs: Jobs) -> None:
     cluster = jobs.submit(inputs={"input.txt": "hello from the site\n"})
     jobs.wait_for(cluster, COMPLETED)
@@ -108,13 +119,7 @@ def test_a_token_from_secrets_manager(region: Region, bare: Machine) -> None:
     assert bare.read(TOKEN) == token
     run_a_job(region.jobs)
     let_nobody_else_do_anything(region)
-    before = stat(bare, TOKEN, CONFIG)
-    assert "nothing to do" in start(region)
-    assert stat(bare, TOKEN, CONFIG) == before
-    agent(bare, "stop")
-    assert region.pool.slots("Name") == []
-    agent(bare, "clean")
-    assert not is_there(bare, TOKEN)
+    again_and_away(region, bare, TOKEN)
 
 
 def test_another_token_while_a_job_runs(region: Region, bare: Machine) -> None:
@@ -186,13 +191,7 @@ def test_the_pool_password_from_the_parameter_store(region: Region, bare: Machin
     assert condor(bare, "SEC_DAEMON_ENCRYPTION") == "REQUIRED"
     assert condor(bare, "ALLOW_WRITE_STARTD") == condor(bare, "ALLOW_WRITE")
     run_a_job(region.jobs)
-    before = stat(bare, PASSWORD, CONFIG)
-    assert "nothing to do" in start(region)
-    assert stat(bare, PASSWORD, CONFIG) == before
-    agent(bare, "stop")
-    assert region.pool.slots("Name") == []
-    agent(bare, "clean")
-    assert not is_there(bare, PASSWORD)
+    again_and_away(region, bare, PASSWORD)
     assert bare.read("/etc/condor/passwords.d/POOL") == "the image builder's\n"
 
 
