@@ -39,9 +39,14 @@ def explain(sources: Sequence[Source], merged: Merged) -> str:
         "Settings": list(in_words(merged)),
         f"What annex-agent start would do; the instance is an example ({example})": [*map(_in_words, plan.steps)],
         f"HTCondor's configuration there, {CONFIG_FILE}": configuration.content.splitlines(),
-        "Notes": [f"- {note}" for note in plan.notes],
+        "Notes": [f"- {note}" for note in (*_unseen(merged), *plan.notes)],
     }
     return "\n\n".join(_section(title, lines) for title, lines in sections.items() if lines)
+
+
+def _unseen(merged: Merged) -> Iterator[str]:
+    if merged.settings.bundle:
+        yield f"{merged.settings.bundle} was not fetched: a worker also takes the configuration and secrets in it"
 
 
 def _section(title: str, lines: Sequence[str]) -> str:

@@ -126,7 +126,7 @@ def _is_settled(sentence: str, given: Source) -> bool:
 
 def _mentions(sentence: str, path: str) -> bool:
     """Whether it is about the setting, or about one in that section; every sentence mentions the empty path."""
-    return not path or bool(re.search(rf"(?<![\w./-]){re.escape(path)}(?![\w/-])", sentence))
+    return not path or bool(re.search(rf"\b{re.escape(path)}(?![\w/-])", sentence))
 
 
 def open_secrets(merged: Merged) -> List[str]:

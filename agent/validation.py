@@ -11,7 +11,6 @@ from .document import UserData
 from .errors import UsageError
 from .forms import is_marked
 from .given import name_given, read_given
-from .grammar import printable
 from .logs import LOG
 from .multipart import is_message
 from .options import Options
@@ -44,12 +43,12 @@ def validate(options: Options) -> int:
     documents = _documents(options)
     for document in documents:
         for notice in document.notices:
-            LOG.warning("%s", printable(notice))
+            LOG.warning("%s", notice)
     merged = merge([document.source for document in documents], are_all=len(documents) > 1)
     for warning in (*_unsettled(documents[0], merged.unsettled), *open_secrets(merged)):
         LOG.warning("%s", warning)
     for document in documents:
-        print(printable(_in_words(document)))
+        print(_in_words(document))
     if options.explain:
         from .explanation import explain  # noqa: PLC0415 - it needs the plan, and so much more than a check
 

@@ -153,6 +153,10 @@ def test_every_problem_of_every_source_is_told_at_once() -> None:
         ("network: {private_network_name: 'x {region}'}", "network.private_network_name"),
         ("network: {private_network_name: '{region!r}'}", "network.private_network_name"),
         ("network: {private_network_name: '{}'}", "network.private_network_name"),
+        ("network: {private_network_name: '{region:99}'}", "{region:99} is unknown"),
+        (f"central_manager: 'cm:{'9' * 9_999}'", "the port must be a number from 1 to 65535"),
+        ("aws: {proxy: 'http://me:hush@proxy:3128'}", "aws.proxy: must be the URL of a proxy that wants no password"),
+        ("aws: {proxy: 'proxy:3128'}", "aws.proxy: must be the URL of a proxy, http://HOST:PORT"),
         ("network: {ports: 9618}", "network.ports"),
         ("network: {ports: '40000-40001'}", "network.ports: '40000-40001' is too narrow"),
         ("network: {ports: '40050-40000'}", "network.ports: '40050-40000' is not a range"),
@@ -326,7 +330,18 @@ def test_no_value_is_looked_into_or_written_out(value: Any) -> None:
         assert all(len(problem) < 500 and problem.isprintable() for problem in told), path
 
 
-KEYS_OF_ALL_KINDS = ["x" * 99_999, b"\xff" * 999, 10**5_000, (1, 2), float("nan"), True, None, "\x1b[2J", "a.b"]
+KEYS_OF_ALL_KINDS = [
+    "x" * 99_999,
+    "X" * 999,
+    b"\xff" * 999,
+    10**5_000,
+    (1, 2),
+    float("nan"),
+    True,
+    None,
+    "\x1b[2J",
+    "a.b",
+]
 
 
 @pytest.mark.parametrize("key", KEYS_OF_ALL_KINDS, ids=[str(number) for number in range(len(KEYS_OF_ALL_KINDS))])

@@ -198,7 +198,11 @@ class TestBothFiles:
             assert [line[: len(start)] for line, start in zip(lines, expected)] == expected
 
     def test_the_option_says_what_a_file_is(self, run: Run, file: Callable[..., Path]) -> None:
-        assert "YAML" in run("--user-data", file(CONFIG)).err
+        assert (
+            "these look like settings in YAML: put a line #annex-agent above them"
+            in run("--user-data", file(CONFIG)).err
+        )
+        assert "put a line #annex-agent above" in run(file(CONFIG), "--config", file(CONFIG, "config.yaml")).err
         assert run("--config", file(CONFIG)).out.startswith(f"{file(CONFIG)}: ok, a config file; it sets")
         assert run("--config", file("#!/bin/sh\n")).code == 0
         assert run("--config", file(HOST)).code == 5
@@ -224,7 +228,8 @@ class TestExplain:
 
     def test_it_shows_the_steps_and_the_configuration(self, run: Run, file: Callable[..., Path]) -> None:
         text = MARKED + "security: {token: 'secretsmanager:annex/token'}\ncondor: {START: 'Owner == \"alice\"'}\n"
-        out = run(file(text), "--explain").out
+        code, out, err = run(file(text), "--explain")
+        assert (code, err) == (0, "")
         assert "the instance is an example" in out
         for line in (
             "  - wait until the collector lists this machine's slot",
@@ -235,6 +240,11 @@ class TestExplain:
         ):
             assert line in out.splitlines()
         assert "secretsmanager:annex/token at /etc/condor/" in out
+
+    def test_what_it_cannot_know_it_says(self, run: Run, file: Callable[..., Path]) -> None:
+        out = run(file("#annex-agent\nannex: {bundle: 's3://bucket/config-a.tar.gz'}\n"), "--explain").out
+        assert "  - s3://bucket/config-a.tar.gz was not fetched" in out
+        assert "was not fetched" not in run(file(MARKED), "--explain").out
 
     def test_there_is_none_for_what_is_wrong(self, run: Run, file: Callable[..., Path]) -> None:
         said = run(file("colour: red\n"), "--explain")
