@@ -20,9 +20,10 @@ from .host import read_host
 from .iam_policy import Place, references
 from .imds import Imds, Reading, read_instance
 from .machine import Machine
+from .mapping import COLLECTOR_KNOBS
 from .metadata import open_metadata
 from .model import Bundle, Facts, Instance, Settings
-from .secret import Secrets
+from .secret import Secret, Secrets
 from .secret_sources import Obtained, await_role, obtain, role_session
 from .settings import CONFIG_FILE, Merged, Source, from_bytes, lacks_pool, merge, open_secrets
 from .system import System
@@ -42,6 +43,14 @@ class Gathered(NamedTuple):
     user_data: str
     notices: "tuple[str, ...]" = ()
     failures: "tuple[SecretError, ...]" = ()  # why secrets that the plan needs could not be had
+
+
+class Usable(NamedTuple):
+    """The secrets that HTCondor can use, what condor_annex has packed, and what is wrong with the others."""
+
+    secrets: Secrets
+    bundle: Optional[Bundle]
+    failures: "tuple[SecretError, ...]"
 
 
 class Patience(NamedTuple):
@@ -87,11 +96,10 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
                 instance, session = ask_aws(merged.settings, reading.instance, Way(imds, environ, wanted.patience))
                 merged = completed(merged, instance, session)
             obtained = obtain(merged.settings, machine.system, session, Place(account=instance.account_id or "*"))
-    secrets, unfit = judged(obtained.secrets)
-    secrets, bundle, amiss = _unpacked(secrets)
+    found = usable(merged.settings, obtained.secrets)
     version = "IMDSv1 only" if reading.speaks_v1_only else "IMDSv2"
     return Gathered(
-        Facts(instance, merged.settings, host.result(), secrets, bundle),
+        Facts(instance, merged.settings, host.result(), found.secrets, found.bundle),
         merged.origins,
         f"{reading.endpoint}, {version}",
         user_data.kind,
@@ -99,9 +107,9 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
             *_notices(reading),
             *user_data.notices,
             *open_secrets(merged),
-            *doubts(secrets, merged.settings.trust_domain, time.time()),
+            *doubts(found.secrets, merged.settings.trust_domain, time.time()),
         ),
-        (*obtained.failures, *unfit, *amiss),
+        (*obtained.failures, *found.failures),
     )
 
 
@@ -119,12 +127,23 @@ def ask_aws(settings: Settings, instance: Instance, way: Way) -> "tuple[Instance
     return instance, role_session(instance, way.imds, settings, deadline, way.environ)
 
 
-def _unpacked(secrets: Secrets) -> "tuple[Secrets, Optional[Bundle], tuple[SecretError, ...]]":
-    """What condor_annex has packed; one that cannot be used counts as one that could not be had."""
+def usable(settings: Settings, given: Secrets) -> Usable:
+    """One that cannot be used counts as one that could not be had."""
+    secrets, failures = judged(given)
     try:
-        return secrets, (unpack(secrets.bundle) if secrets.bundle else None), ()
+        return Usable(secrets, _unpacked(settings, secrets.bundle) if secrets.bundle else None, failures)
     except SecretError as err:
-        return secrets._replace(bundle=None), None, (err,)
+        return Usable(secrets._replace(bundle=None), None, (*failures, err))
+
+
+def _unpacked(settings: Settings, packed: Secret) -> Bundle:
+    bundle = unpack(packed)
+    if lacks_pool(settings._replace(bundle=None)) and not bundle.knobs.intersection(COLLECTOR_KNOBS):
+        raise SecretError(
+            f"the secret {packed.origin} names no central manager (COLLECTOR_HOST in its configuration); set "
+            "central_manager in config.yaml or user-data, or have condor_annex make it anew"
+        )
+    return bundle
 
 
 @contextmanager

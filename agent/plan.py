@@ -180,6 +180,8 @@ def _limits(facts: Facts) -> List[str]:
             f"this disk was instance {stranger}'s (its image was made without annex-agent clean): "
             "what that one left is removed first"
         )
+    if facts.settings.bundle and not facts.bundle:
+        limits.append(f"what {facts.settings.bundle} holds is not known here: its files are left out")
     if facts.settings.pool_password and not facts.host.is_live:
         limits.append("the pool password is stored by the instance's first start: here is no HTCondor to write it")
     if not facts.host.condor and facts.host.is_live:

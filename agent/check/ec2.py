@@ -62,6 +62,8 @@ def _named(scene: Scene, user_data: Optional[str]) -> Judgement:
     managers = ", ".join(settings.central_manager)
     if managers:
         return ok(f"the central manager is {managers}")
+    if settings.bundle:
+        return ok(f"the central manager is named in condor_annex's archive, {settings.bundle}")
     if settings.condor and user_data is not None:
         return ok("the central manager is named in HTCondor's own macros")
     return ok(f"{CONFIG_FILE} names no central manager: user-data is to name it")

@@ -4,17 +4,18 @@ import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Generic, Iterator, Mapping, NamedTuple, Optional, Tuple, TypeVar
+from typing import Callable, Generic, Iterator, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
+from ..annex_launch import completed
 from ..document import UserData
 from ..errors import AnnexError, ConfigError, MetadataError, MetadataFenced, MetadataUnreachable, UsageError
-from ..gather import Wanted, read_config
+from ..gather import ATTENDED, Wanted, Way, ask_aws, read_config
 from ..htcondor import Setting
 from ..imds import Imds, Reading, read_instance
 from ..machine import Machine
 from ..metadata import open_metadata
 from ..model import Settings
-from ..settings import Source, merge
+from ..settings import Source, lacks_pool, merge
 from ..system import CONFIGURED
 from ..userdata import parse
 from .finding import Unseen, only_root
@@ -69,6 +70,7 @@ class Scene:
         self._wanted = wanted
         self.config = Once(lambda: read_config(machine, wanted.config))
         self.metadata = Once(self._metadata)
+        self._settings_once = Once(self._settings)
         self.readable_knobs = Once(lambda: machine.htcondor.settings(KNOBS))
 
     def require_given(self) -> None:
@@ -116,13 +118,26 @@ class Scene:
 
     def settings(self) -> Settings:
         """What config.yaml and user-data say together; where there is no instance, what config.yaml says."""
+        return self._settings_once()
+
+    def _settings(self) -> Settings:
         user_data = self.user_data()
         config = self.config()
         if user_data is not None:
-            return merge([config, user_data.source]).settings
+            return self._completed([config, user_data.source])
         if config.problems:
             raise ConfigError(config.problems)
         return Settings()._replace(**config.fields)
+
+    def _completed(self, sources: List[Source]) -> Settings:
+        """With what condor_annex's launch says where nothing else names a pool."""
+        instance = self.metadata().reading.instance if self.is_instance else None
+        merged = merge(sources, may_lack_pool=bool(instance and instance.iam_role))
+        if instance is None or not lacks_pool(merged.settings):
+            return merged.settings
+        with self.open_metadata() as imds:
+            found, session = ask_aws(merged.settings, instance, Way(imds, self.environ, ATTENDED))
+            return completed(merged, found, session).settings
 
     def central_managers(self) -> Tuple[str, ...]:
         """Each collector that is named as a host, with or without a port."""

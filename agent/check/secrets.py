@@ -4,10 +4,11 @@ import json
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from ..errors import AnnexError, SecretDenied, SecretError
-from ..gather import ATTENDED, Way, fetch
+from ..gather import ATTENDED, Way, fetch, usable
 from ..iam_policy import least_policy
 from ..model import Settings
-from ..secret_sources import obtain, wanted_secrets
+from ..secret import Secrets
+from ..secret_sources import Obtained, obtain, wanted_secrets
 from .finding import Judgement, Unseen, ok, only_root, problem, warning
 from .scene import Scene
 
@@ -50,12 +51,18 @@ def _without_aws(settings: Settings) -> Settings:
 
 
 def _failures(scene: Scene, settings: Settings) -> Tuple[SecretError, ...]:
+    obtained = _obtained(scene, settings)
+    archive = Secrets(bundle=obtained.secrets.bundle)  # at a token and a password looks another look
+    return (*obtained.failures, *usable(settings, archive).failures)
+
+
+def _obtained(scene: Scene, settings: Settings) -> Obtained:
     if settings == _without_aws(settings):
-        return obtain(settings, scene.machine.system).failures
+        return obtain(settings, scene.machine.system)
     instance = scene.metadata().reading.instance
     with scene.open_metadata() as imds:
         way = Way(imds, scene.environ, ATTENDED)
-        return fetch(settings, instance, scene.machine.system, way)[1].failures
+        return fetch(settings, instance, scene.machine.system, way)[1]
 
 
 def _judged(scene: Scene, settings: Settings, err: SecretError) -> Judgement:

@@ -8,6 +8,10 @@ from typing import Any, Dict, Iterator, List, Mapping
 
 import pytest
 
+from annex_agent.check import ec2
+from annex_agent.check.finding import PROBLEM, ok
+from annex_agent.check.scene import Scene
+from annex_agent.check.secrets import secrets
 from annex_agent.emulator import Emulator
 from annex_agent.emulator.profile import bundled
 from annex_agent.errors import AnnexError, ConfigError, SecretError
@@ -79,14 +83,14 @@ class Annex:
 
     def __init__(self, aws: Server, imds: Emulator, root: Path) -> None:
         self.aws, self.imds, self.root = aws, imds, root
-        self._described: List[Dict[str, Any]] = []
+        self.descriptions: List[Dict[str, Any]] = []
 
     def launch(self, token: str) -> None:
-        self._described = [{**described(token), "times": 1000}]
+        self.descriptions = [{**described(token), "times": 1000}]
 
     def is_described(self, *answers: Mapping[str, Any]) -> None:
         """By EC2, before it says what ``launch`` has it say."""
-        self._described[:0] = [dict(answer) for answer in answers]
+        self.descriptions[:0] = [dict(answer) for answer in answers]
 
     def role(self, *statements: Mapping[str, Any], attached: bool = False) -> None:
         self.aws.call("iam", "create_role", RoleName=ROLE, AssumeRolePolicyDocument=ASSUMED)
@@ -106,7 +110,7 @@ class Annex:
         self.aws.call("s3", "put_object", Bucket=BUCKET, Key=key, Body=content)
 
     def gathered(self, patience: Patience = ATTENDED, **environ: str) -> Gathered:
-        for answer in self._described:
+        for answer in self.descriptions:
             self.aws.fail("DescribeInstances", **answer)
         env = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.imds.url, "AWS_ENDPOINT_URL": self.aws.url, **environ}
         return gather(local_machine(System(self.root)), Wanted(deadline_s=10.0, patience=patience), env)
@@ -240,6 +244,45 @@ def denied(action: str) -> Dict[str, Any]:
         else (f"<ErrorResponse>{error}</ErrorResponse>")
     )
     return {"status": 403, "body": body, "headers": {"Content-Type": "text/xml"}, "times": 1000}
+
+
+def scene_of(annex: Annex) -> Scene:
+    environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": annex.imds.url, "AWS_ENDPOINT_URL": annex.aws.url}
+    for answer in annex.descriptions:
+        annex.aws.fail("DescribeInstances", **answer)
+    return Scene(local_machine(System(annex.root)), environ, Wanted(deadline_s=10.0))
+
+
+class TestCheck:
+    def test_it_looks_as_a_start_does_and_asks_once(self, launched: Annex) -> None:
+        scene = scene_of(launched)
+        place = f"s3://{BUCKET}/config-my_annex.tar.gz"
+        assert [*ec2.settings(scene)] == [ok(f"the central manager is named in condor_annex's archive, {place}")]
+        assert [*secrets(scene)] == [ok(f"can be had: {place}")]
+        assert launched.aws.requests.count("DescribeInstances 200") == 1
+
+    def test_what_a_start_lacks(self, annex: Annex) -> None:
+        annex.launch(GUID)
+        (missing,) = ec2.settings(scene_of(annex))
+        assert missing.verdict == PROBLEM
+        assert "nor did condor_annex launch it" in missing.remedy
+
+    def test_an_archive_that_a_start_would_not_take(self, launched: Annex) -> None:
+        archive = packed({"config.d/x": b"include command : id"})
+        launched.aws.call("s3", "put_object", Bucket=BUCKET, Key="config-my_annex.tar.gz", Body=archive)
+        (bad,) = secrets(scene_of(launched))
+        assert bad.verdict == PROBLEM
+        assert "is no archive of condor_annex's: 'config.d/x' line 1: " in bad.words
+
+
+def test_an_archive_that_names_no_pool_is_refused_unless_the_settings_do(launched: Annex) -> None:
+    archive = packed({"config.d/x": b"START = True"})
+    launched.aws.call("s3", "put_object", Bucket=BUCKET, Key="config-my_annex.tar.gz", Body=archive)
+    (failure,) = launched.gathered().failures
+    assert "names no central manager (COLLECTOR_HOST in its configuration); set central_manager" in str(failure)
+    settings = f"{{central_manager: cm.example.org, annex: {{bundle: s3://{BUCKET}/config-my_annex.tar.gz}}}}"
+    launched.imds.set("user-data", f"#annex-agent\n{settings}\n")
+    assert launched.gathered().failures == ()
 
 
 class TestWhatAwsRefuses:
