@@ -9,8 +9,9 @@ from typing import Any, Iterator, Mapping, Optional, Tuple
 from . import grammar
 from . import status as status_module
 from .apply import apply
+from .entrusted import ATTENDED
 from .errors import AnnexError, ConfigError, DaemonError, SecretError, UsageError
-from .gather import ATTENDED, IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config, read_files
+from .gather import IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config, read_files
 from .host import read_host
 from .logs import LOG, know
 from .machine import Machine, local_machine

@@ -10,24 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple, Optional
 
-from .annex_launch import completed
-from .aws import Deadline, Session
-from .bundle import unpack
 from .document import UserData
+from .entrusted import AT_BOOT, Entrusted, Patience, Way
 from .errors import ConfigError, MetadataError, SecretError
 from .given import name_given, read_given
 from .host import read_host
-from .iam_policy import Place, references
-from .imds import Imds, Reading, read_instance
+from .imds import Reading, read_instance
 from .machine import Machine
-from .mapping import COLLECTOR_KNOBS
 from .metadata import open_metadata
-from .model import Bundle, Facts, Instance, Settings
-from .secret import Secret, Secrets
-from .secret_sources import Obtained, await_role, obtain, role_session
+from .model import Facts, Instance, Settings
+from .secret import Secrets
 from .settings import CONFIG_FILE, Merged, Source, from_bytes, lacks_pool, merge, open_secrets
 from .system import System
-from .trust_secrets import doubts, judged
+from .trust_secrets import doubts
 from .userdata import parse
 
 IMDS_DEADLINE_S = 300.0  # at boot, when the network may be late
@@ -43,33 +38,6 @@ class Gathered(NamedTuple):
     user_data: str
     notices: "tuple[str, ...]" = ()
     failures: "tuple[SecretError, ...]" = ()  # why secrets that the plan needs could not be had
-
-
-class Usable(NamedTuple):
-    """The secrets that HTCondor can use, what condor_annex has packed, and what is wrong with the others."""
-
-    secrets: Secrets
-    bundle: Optional[Bundle]
-    failures: "tuple[SecretError, ...]"
-
-
-class Patience(NamedTuple):
-    """How long AWS is waited for, in seconds."""
-
-    secrets_s: float = float("inf")  # for all of them; aws.timeout may say less
-    propagation_s: float = 15.0  # for a role, or its policies, that AWS has not yet heard of everywhere
-
-
-AT_BOOT = Patience()
-ATTENDED = Patience(secrets_s=20.0, propagation_s=0.0)  # a person waits for the answer
-
-
-class Way(NamedTuple):
-    """How secrets in AWS are got: with credentials from ``imds``, at the APIs that ``environ`` may name."""
-
-    imds: Imds
-    environ: Mapping[str, str]
-    patience: Patience
 
 
 class Wanted(NamedTuple):
@@ -93,57 +61,30 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
             may_have_role = bool(reading.instance.iam_role or wanted.patience.propagation_s)
             with _told_what_was_passed_over(user_data):
                 merged = merge([config, user_data.source], may_lack_pool=may_have_role)
-                instance, session = ask_aws(merged.settings, reading.instance, Way(imds, environ, wanted.patience))
-                merged = completed(merged, instance, session)
-            obtained = obtain(merged.settings, machine.system, session, Place(account=instance.account_id or "*"))
-    found = usable(merged.settings, obtained.secrets)
+                given = _entrusted(merged, reading.instance, machine.system, Way(imds, environ, wanted.patience))
     version = "IMDSv1 only" if reading.speaks_v1_only else "IMDSv2"
     return Gathered(
-        Facts(instance, merged.settings, host.result(), found.secrets, found.bundle),
-        merged.origins,
+        Facts(given.instance, given.merged.settings, host.result(), given.secrets, given.bundle),
+        given.merged.origins,
         f"{reading.endpoint}, {version}",
         user_data.kind,
         (
             *_notices(reading),
             *user_data.notices,
-            *open_secrets(merged),
-            *doubts(found.secrets, merged.settings.trust_domain, time.time()),
+            *open_secrets(given.merged),
+            *doubts(given.secrets, given.merged.settings.trust_domain, time.time()),
         ),
-        (*obtained.failures, *found.failures),
+        given.failures,
     )
 
 
-def fetch(settings: Settings, instance: Instance, system: System, way: Way) -> "tuple[Instance, Obtained]":
-    """Each secret that is asked for; and the instance, whose role may have become known meanwhile."""
-    instance, session = ask_aws(settings, instance, way)
-    return instance, obtain(settings, system, session, Place(account=instance.account_id or "*"))
+def _entrusted(merged: Merged, instance: Instance, system: System, way: Way) -> Entrusted:
+    settings = merged.settings
+    if not lacks_pool(settings) and not any(getattr(settings, field) for field in Secrets._fields):
+        return Entrusted(merged, instance)
+    from .fetching import entrusted  # noqa: PLC0415 - most boots of small pools fetch nothing
 
-
-def ask_aws(settings: Settings, instance: Instance, way: Way) -> "tuple[Instance, Session]":
-    """Who asks AWS, where that is needed; and the instance, with the role by which it does."""
-    deadline = Deadline(min(settings.aws_timeout_s, way.patience.secrets_s), way.patience.propagation_s)
-    if lacks_pool(settings) or any(True for _ in references(settings)):
-        instance = await_role(instance, way.imds, deadline)
-    return instance, role_session(instance, way.imds, settings, deadline, way.environ)
-
-
-def usable(settings: Settings, given: Secrets) -> Usable:
-    """One that cannot be used counts as one that could not be had."""
-    secrets, failures = judged(given)
-    try:
-        return Usable(secrets, _unpacked(settings, secrets.bundle) if secrets.bundle else None, failures)
-    except SecretError as err:
-        return Usable(secrets._replace(bundle=None), None, (*failures, err))
-
-
-def _unpacked(settings: Settings, packed: Secret) -> Bundle:
-    bundle = unpack(packed)
-    if lacks_pool(settings._replace(bundle=None)) and not bundle.knobs.intersection(COLLECTOR_KNOBS):
-        raise SecretError(
-            f"the secret {packed.origin} names no central manager (COLLECTOR_HOST in its configuration); set "
-            "central_manager in config.yaml or user-data, or have condor_annex make it anew"
-        )
-    return bundle
+    return entrusted(merged, instance, system, way)
 
 
 @contextmanager

@@ -8,8 +8,10 @@ from typing import Callable, Generic, Iterator, List, Mapping, NamedTuple, Optio
 
 from ..annex_launch import completed
 from ..document import UserData
+from ..entrusted import ATTENDED, Way
 from ..errors import AnnexError, ConfigError, MetadataError, MetadataFenced, MetadataUnreachable, UsageError
-from ..gather import ATTENDED, Wanted, Way, ask_aws, read_config
+from ..fetching import ask_aws
+from ..gather import Wanted, read_config
 from ..htcondor import Setting
 from ..imds import Imds, Reading, read_instance
 from ..machine import Machine

@@ -3,8 +3,9 @@
 import json
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
+from ..entrusted import ATTENDED, Way
 from ..errors import AnnexError, SecretDenied, SecretError
-from ..gather import ATTENDED, Way, fetch, usable
+from ..fetching import fetch, usable
 from ..iam_policy import least_policy
 from ..model import Settings
 from ..secret import Secrets

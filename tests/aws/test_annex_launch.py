@@ -14,8 +14,9 @@ from annex_agent.check.scene import Scene
 from annex_agent.check.secrets import secrets
 from annex_agent.emulator import Emulator
 from annex_agent.emulator.profile import bundled
+from annex_agent.entrusted import Patience
 from annex_agent.errors import AnnexError, ConfigError, SecretError
-from annex_agent.gather import Gathered, Patience, Wanted, gather
+from annex_agent.gather import Gathered, Wanted, gather
 from annex_agent.machine import local_machine
 from annex_agent.plan import Goal, build_plan
 from annex_agent.system import System

@@ -20,8 +20,10 @@ from annex_agent.check.secrets import secrets
 from annex_agent.cli import main
 from annex_agent.emulator import Emulator
 from annex_agent.emulator.profile import Fault, bundled
+from annex_agent.entrusted import Patience, Way
 from annex_agent.errors import SecretDenied, SecretError
-from annex_agent.gather import Patience, Wanted, Way, fetch, gather
+from annex_agent.fetching import fetch
+from annex_agent.gather import Wanted, gather
 from annex_agent.iam_policy import least_policy
 from annex_agent.imds import Access, Imds, read_instance
 from annex_agent.logs import LOG

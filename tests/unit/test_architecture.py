@@ -26,15 +26,17 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         " check.finding check.outside emulator.http budget unpacking kit options",
         "multipart logs model processes yaml_document aws_refusals imds.access emulator.content check.report"
         " json_document trust_secrets archive bundle_config given",
-        "system security fence process_tree aws values imds.transport emulator.answers iam_policy network bundle",
-        "role_policies network_values daemons htcondor state systemd fence_tools imds.refusals emulator.server",
+        "system security fence process_tree aws values imds.transport emulator.answers iam_policy network"
+        " bundle",
+        "role_policies network_values daemons htcondor state systemd fence_tools imds.refusals"
+        " emulator.server",
         "schema machine supervisor imds.client emulator worker_config",
         "mapping steps host pool simulation imds.instance json_schema",
         "settings fence_steps imds.credentials daemon_steps stop_steps unit_steps progress secret_steps",
         "annex_launch document kit.request leftovers imds status",
         "unmarked kit.role kit.token kit.user_data kit.central_manager kit.security_group kit.submit plan"
-        " metadata secret_sources",
-        "forms kit.launch_template apply explanation",
+        " metadata secret_sources entrusted",
+        "forms kit.launch_template apply explanation fetching",
         "parts kit.parts",
         "userdata",
         "gather validation",
