@@ -33,6 +33,7 @@ from annex_agent.secret import Secrets, reference
 from annex_agent.secret_sources import Obtained
 from annex_agent.system import System
 
+from ..bundles import packed
 from .conftest import boto3  # noqa: F401 - skips where it is missing
 from .server import ACCOUNT, S3_ERROR, Server
 
@@ -565,6 +566,8 @@ class TestTheCommands:
         self, aws: Server, imds: Emulator, tmp_path: Path
     ) -> None:
         put(aws)
+        archive = packed({"00ec2-dynamic.config": b"COLLECTOR_HOST = cm.example.org\n"})
+        aws.call("s3", "put_object", Bucket="bucket", Key="config-x.tar.gz", Body=archive)
         settings = {"central_manager": "cm.example.org", "security": {"token": SECRET}, "annex": {"bundle": OBJECT}}
         imds.set("user-data", f"#annex-agent\n{json.dumps(settings)}")
         environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url, "AWS_ENDPOINT_URL": aws.url}

@@ -26,10 +26,8 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         " check.finding check.outside emulator.http budget unpacking kit options",
         "multipart logs model processes yaml_document aws_refusals imds.access emulator.content check.report"
         " json_document trust_secrets archive bundle_config given",
-        "system security fence process_tree aws values imds.transport emulator.answers iam_policy network"
-        " bundle",
-        "role_policies network_values daemons htcondor state systemd fence_tools imds.refusals"
-        " emulator.server",
+        "system security fence process_tree aws values imds.transport emulator.answers iam_policy network bundle",
+        "role_policies network_values daemons htcondor state systemd fence_tools imds.refusals emulator.server",
         "schema machine supervisor imds.client emulator worker_config",
         "mapping steps host pool simulation imds.instance json_schema",
         "settings fence_steps imds.credentials daemon_steps stop_steps unit_steps progress secret_steps",
