@@ -3,11 +3,8 @@
 Source: EC2 user guide, "Use the Instance Metadata Service to access instance metadata".
 """
 
-import random
 import time
 from typing import Callable, Dict, Mapping, NamedTuple, Optional
-
-import tenacity
 
 from . import refusals
 from .access import Access
@@ -19,8 +16,6 @@ TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
 TOKEN_TTL_S = 600
 BODY_LIMIT = 64 * 1024  # EC2 caps user-data at 16 KiB; nothing else comes near it
 _TOKEN_LIMIT = 4096
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 10.0
 
 
 class _Token(NamedTuple):
@@ -120,34 +115,17 @@ class Imds:
         raise failures[0]  # the preferred address's reason is the one to tell
 
     def _persist(self, attempt: Callable[[], Reply]) -> Reply:
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientError),
-            wait=self._pause_s,
-            stop=self._is_out_of_time,
-            sleep=self._sleep,
-            reraise=True,
-        )
         try:
-            return retrying(attempt)
+            return attempt()
+        except TransientError as err:
+            first = err
+        from .retries import Retries  # noqa: PLC0415 - slow to load, and a service that is well needs none
+
+        try:
+            return Retries(self._transport.deadline, self._clock, self._sleep).persist(attempt, first)
         except TransientError as err:
             has_token = bool(self._token) or self.speaks_v1_only
             raise refusals.gave_up(self._access, self.endpoint, err, has_token) from err
-
-    # tenacity before 7 knows its callbacks by this very parameter name.
-    def _pause_s(self, retry_state: tenacity.RetryCallState) -> float:
-        asked_s, spread = _asked_to_wait_s(retry_state), random.uniform(1.0, 1.5)  # noqa: S311 - no secret
-        backoff_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(retry_state.attempt_number, 10)) / 1.5
-        # A fleet that was told the same time must not come back in the same instant.
-        return float(min((asked_s or backoff_s) * spread, max(0.0, self._transport.deadline - self._clock())))
-
-    def _is_out_of_time(self, retry_state: tenacity.RetryCallState) -> bool:
-        return self._clock() + _asked_to_wait_s(retry_state) >= self._transport.deadline
-
-
-def _asked_to_wait_s(retry_state: tenacity.RetryCallState) -> float:
-    """The Retry-After of the last failure."""
-    failure = retry_state.outcome.exception() if retry_state.outcome else None
-    return failure.retry_after_s if isinstance(failure, TransientError) else 0.0
 
 
 def _freshness_s(headers: Mapping[str, str]) -> float:

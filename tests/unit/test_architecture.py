@@ -26,8 +26,10 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         " check.finding check.outside emulator.http budget unpacking kit options",
         "multipart logs model processes yaml_document aws_refusals imds.access emulator.content check.report"
         " json_document trust_secrets archive bundle_config given",
-        "system security fence process_tree aws values imds.transport emulator.answers iam_policy network bundle",
-        "role_policies network_values daemons htcondor state systemd fence_tools imds.refusals emulator.server",
+        "system security fence process_tree aws values imds.transport emulator.answers iam_policy network"
+        " bundle",
+        "role_policies network_values daemons htcondor state systemd fence_tools imds.refusals"
+        " emulator.server imds.retries",
         "schema machine supervisor imds.client emulator worker_config",
         "mapping steps host pool simulation imds.instance json_schema",
         "settings fence_steps imds.credentials daemon_steps stop_steps unit_steps progress secret_steps",
@@ -51,7 +53,7 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
 # What is installed or dangerous, and the only modules that may import it.
 FENCES: Dict[str, Set[str]] = {
     "requests": {"imds.transport"},
-    "tenacity": {"imds.client"},
+    "tenacity": {"imds.retries"},
     "psutil": {"process_tree"},
     "jinja2": {"render"},
     "botocore": {"aws"},
