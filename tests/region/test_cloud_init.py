@@ -115,7 +115,7 @@ def test_neither_reader_complains_of_the_others_user_data(
     assert "+COLLECTOR_HOST = cm.example.org" in plan
     if user_data == _MULTIPART:
         assert worker.read("/etc/by-cloud-init") == "here"
-        assert "(user-data)" in plan
+        assert "(user-data, within part" in plan
         cloud_init.boot()  # cloud-init reads user-data again at every boot
         assert cloud_init.warnings() == []
 
