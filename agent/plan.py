@@ -7,29 +7,25 @@ import enum
 import hashlib
 from typing import List, NamedTuple, Optional, Tuple
 
-from . import security, state
+from . import security
 from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, Trust, WaitForSlot
 from .fence_steps import LowerFence, RaiseFence
 from .htcondor import CONFIG_FILE
 from .ladder import ladder
 from .leftovers import CLOUD_INIT_FILE, HOST_NAME_FILE, condor_files, own_files, records
-from .model import FINGERPRINT, Condor, Facts, Host, StagedFile, State
+from .model import FINGERPRINT, Condor, Facts, Host, StagedFile
 from .network import is_relayed
 from .pool import instance_constraint
 from .render import render
-from .secret_steps import ForgetSecret, StoreSecret
 from .steps import RemoveFile, SetHostName, Step, WriteFile
 from .stop_steps import StopDaemons, WithdrawSlot
+from .stores import Stores, forget, gone, record, stores, stranger
 from .system import CONFIGURED
-from .trust_secrets import FILE_NAME
 from .unit_steps import FollowUnit
 from .worker_config import notes, worker_blocks, worker_host_name
 
 SLOT_DEADLINE_S = 120.0
 _NO_CONDOR = "HTCondor is not installed here: it cannot read the configuration back, and its directories are unknown"
-
-
-_Stores = Tuple["WriteFile | StoreSecret", ...]
 
 
 class Goal(enum.Enum):
@@ -52,16 +48,16 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
     text = render("condor/60-annex-agent.config.j2", instance_id=facts.instance.instance_id, blocks=blocks)
     given = facts.bundle.config if facts.bundle else ()
     fingerprint = hashlib.sha256("".join([text, *(file.text for file in given)]).encode("utf-8")).hexdigest()
-    stores = (*_bundle_files(facts), *_stores(facts))
+    files = stores(facts)
     steps: List[Step] = [
         *_fence_steps(facts),
         *_purge(facts),
-        _record(facts, stores),
+        record(facts, files),
         *_host_name_steps(facts),
-        *_read_back(facts, ReadBack(text, tuple(knob for block in blocks for knob in block.knobs)), stores),
-        *stores,
+        *_read_back(facts, ReadBack(text, tuple(knob for block in blocks for knob in block.knobs)), files),
+        *files,
         WriteFile("condor-config", CONFIG_FILE, text, 0o644, "HTCondor's configuration"),
-        *_forget(facts, stores),
+        *forget(facts, files),
         WriteFile("configured", CONFIGURED, _mark(facts, fingerprint), 0o644, "the mark that HTCondor may start"),
     ]
     if goal is Goal.START:
@@ -89,71 +85,10 @@ def build_clean_plan(host: Host, keep_condor: bool) -> Plan:
 
 def _purge(facts: Facts) -> List[Step]:
     """What another instance's life left on this disk; its slot is its own, and may be alive."""
-    if _stranger(facts) is None:
+    if stranger(facts) is None:
         return []
     stop = StopDaemons(ladder("fast", facts.settings.stop_timeout_s), name="strange-daemons")
     return [stop, *own_files(facts.host), *condor_files(facts.host)]
-
-
-def _stranger(facts: Facts) -> Optional[str]:
-    """The other instance whose disk this was; None where it was nobody's, or this one's own."""
-    found = facts.host.state
-    return found.instance_id if found and found.instance_id != facts.instance.instance_id else None
-
-
-def _stores(facts: Facts) -> Tuple[StoreSecret, ...]:
-    """The secrets of trust that the settings name, each with its place."""
-    condor, settings, secrets = facts.host.condor or Condor("not installed"), facts.settings, facts.secrets
-    steps = []
-    if settings.token:
-        path = f"{condor.token_directory}/{FILE_NAME}"
-        steps.append(StoreSecret("token", "the token", path, str(settings.token), secrets.token))
-    if settings.pool_password and facts.host.condor:  # HTCondor's own tool writes it
-        path, kept = f"{condor.password_directory}/{FILE_NAME}", str(settings.pool_password)
-        steps.append(StoreSecret("pool-password", "the pool password", path, kept, secrets.pool_password, True))
-    return tuple(steps)
-
-
-def _bundle_files(facts: Facts) -> _Stores:
-    """What condor_annex has packed for this instance; the configuration first, for its directory is open to all."""
-    bundle = facts.bundle
-    if bundle is None:
-        return ()
-    config = [
-        WriteFile(f"bundle-config-{number}", file.path, file.text, 0o644, f"from {file.origin}")
-        for number, file in enumerate(bundle.config, start=1)
-    ]
-    secrets = [
-        StoreSecret(f"bundle-secret-{number}", "a secret", file.path, file.secret.origin, file.secret, is_ready=True)
-        for number, file in enumerate(bundle.secrets, start=1)
-    ]
-    return (*config, *secrets)
-
-
-def _stored_before(facts: Facts) -> Tuple[str, ...]:
-    return facts.host.state.secrets if facts.host.state and not _stranger(facts) else ()
-
-
-def _gone(facts: Facts, stores: _Stores) -> List[str]:
-    """What was stored for this instance and is not wanted any more: the settings, or condor_annex's, have changed."""
-    if facts.settings.bundle and not facts.bundle:
-        return []  # in a preview: what it holds is not known
-    wanted = {store.path for store in stores}
-    return [path for path in _stored_before(facts) if path not in wanted]
-
-
-def _forget(facts: Facts, stores: _Stores) -> List[Step]:
-    return [
-        ForgetSecret(f"secret-{number}", path, "the settings do not name it any more")
-        for number, path in enumerate(_gone(facts, stores), start=1)
-    ]
-
-
-def _record(facts: Facts, stores: _Stores) -> Step:
-    # It comes before the secrets themselves, and none is struck off: a crash loses sight of no file.
-    secrets = tuple(dict.fromkeys([*_stored_before(facts), *(store.path for store in stores)]))
-    mine = State(facts.instance.instance_id, facts.host.boot_id, worker_host_name(facts), secrets)
-    return WriteFile("state", state.PATH, state.state_text(mine), 0o644, "whose disk this is")
 
 
 def _mark(facts: Facts, fingerprint: str) -> str:
@@ -166,18 +101,18 @@ def _mark(facts: Facts, fingerprint: str) -> str:
     return "".join(f"{name}={value}\n" for name, value in lines.items())
 
 
-def _read_back(facts: Facts, step: ReadBack, stores: _Stores) -> List[Step]:
+def _read_back(facts: Facts, step: ReadBack, files: Stores) -> List[Step]:
     """Beside what condor_annex has packed, and without what goes."""
     comes = [StagedFile(file.path, file.text) for file in (facts.bundle.config if facts.bundle else ())]
-    goes = [StagedFile(path, None) for path in _gone(facts, stores)]
+    goes = [StagedFile(path, None) for path in gone(facts, files)]
     return [step._replace(beside=(*comes, *goes))] if facts.host.condor else []
 
 
 def _limits(facts: Facts) -> List[str]:
-    limits, stranger = [], _stranger(facts)
-    if stranger:
+    limits, other = [], stranger(facts)
+    if other:
         limits.append(
-            f"this disk was instance {stranger}'s (its image was made without annex-agent clean): "
+            f"this disk was instance {other}'s (its image was made without annex-agent clean): "
             "what that one left is removed first"
         )
     if facts.settings.bundle and not facts.bundle:

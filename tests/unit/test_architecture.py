@@ -33,7 +33,7 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         "schema machine supervisor imds.client emulator worker_config",
         "mapping steps host pool simulation imds.instance json_schema",
         "settings fence_steps imds.credentials daemon_steps stop_steps unit_steps progress secret_steps",
-        "annex_launch document kit.request leftovers imds status",
+        "annex_launch document kit.request leftovers imds status stores",
         "unmarked kit.role kit.token kit.user_data kit.central_manager kit.security_group kit.submit plan"
         " metadata secret_sources entrusted",
         "forms kit.launch_template apply explanation fetching",
@@ -94,6 +94,7 @@ ONLY: Dict[str, Set[str]] = {
 # A plan is a pure function of facts: of what acts on the machine it may know constants and kinds of step.
 PURE = (
     "plan",
+    "stores",
     "worker_config",
     "network",
     "model",
