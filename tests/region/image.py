@@ -65,7 +65,7 @@ BULLSEYE = Image(
     "bullseye",
     (
         *(*_RUNTIME, "python3-pytest", "python3-pytest-timeout", "python3-responses", "python3-hypothesis"),
-        *("python3-setuptools", "python3-wheel", "python3-pip"),
+        *("python3-jsonschema", "python3-setuptools", "python3-wheel", "python3-pip"),
     ),
 )
 
