@@ -26,8 +26,7 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         " check.finding check.outside emulator.http budget unpacking kit options",
         "multipart logs model processes yaml_document aws_refusals imds.access emulator.content check.report"
         " json_document trust_secrets archive bundle_config given",
-        "system security fence process_tree aws values imds.transport emulator.answers iam_policy network"
-        " bundle",
+        "system security fence process_tree aws values imds.transport emulator.answers iam_policy network bundle",
         "role_policies network_values daemons htcondor state systemd fence_tools imds.refusals"
         " emulator.server imds.retries",
         "schema machine supervisor imds.client emulator worker_config",
