@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..aws.server import Server
+from ..bundles import packed
 from .image import BULLSEYE, tree
 from .prerequisites import PrerequisiteError, prerequisites
 from .throwaway import run_in
@@ -48,8 +49,11 @@ mkdir /tmp/path
 cp -R /mnt/agent /tmp/path/annex_agent
 cp -R /mnt/templates /tmp/path/annex_agent/templates
 export PYTHONPATH=/tmp/path AWS_ENDPOINT_URL="$1" AWS_REGION=us-west-2
-printf '#annex-agent\\n%s' "$2" >/tmp/user-data
-python3 -m annex_agent --dry-run --simulate --profile spot --user-data /tmp/user-data | grep ^..secrets
+shift
+for settings; do
+    printf '#annex-agent\\n%s' "$settings" >/tmp/user-data
+    python3 -m annex_agent --dry-run --simulate --profile spot --user-data /tmp/user-data | grep ^..secrets
+done
 python3 -c 'import boto3; print("boto3", boto3.__version__)'
 """
 
@@ -81,19 +85,26 @@ def test_the_unit_tests_pass_with_the_oldest_libraries(bullseye: Path, tmp_path:
 
 def test_the_oldest_boto3_fetches_secrets_of_each_kind(bullseye: Path) -> None:
     pytest.importorskip("moto", reason="pip install 'annex-agent[test]' brings moto, a server of AWS's API")
-    places = {"token": "secretsmanager:annex/token", "pool_password": "ssm:/annex/password"}
-    document = {"central_manager": "cm.example.org", "annex": {"bundle": "s3://bucket/key"}, "security": places}
+    places = ("secretsmanager:annex/password", "ssm:/annex/password", "s3://bucket/key")
+    passwords = [{"central_manager": "cm.example.org", "security": {"pool_password": place}} for place in places[:2]]
+    documents = [json.dumps(document) for document in (*passwords, {"annex": {"bundle": places[2]}})]
     with Server() as aws:
         aws.region = "us-west-2"
-        aws.call("secretsmanager", "create_secret", Name="annex/token", SecretString="hush")
+        aws.call("secretsmanager", "create_secret", Name="annex/password", SecretString="hush")
         aws.call("ssm", "put_parameter", Name="/annex/password", Value="hush", Type="SecureString")
         aws.call("s3", "create_bucket", Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": aws.region})
-        aws.call("s3", "put_object", Bucket="bucket", Key="key", Body=b"hush")
+        aws.call(
+            "s3",
+            "put_object",
+            Bucket="bucket",
+            Key="key",
+            Body=packed({"00ec2-dynamic.config": b"COLLECTOR_HOST = cm\n"}),
+        )
         binds = {ROOT / "agent": "/mnt/agent", ROOT / "templates": "/mnt/templates"}
-        argv = ["/bin/sh", "-c", FETCH, "sh", aws.url, json.dumps(document)]
+        argv = ["/bin/sh", "-c", FETCH, "sh", aws.url, *documents]
         done = run_in(bullseye, argv, binds, timeout=120, network=True)
         asked = sorted(aws.requests)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [f"{place} can be had" in done.stdout for place in (*places.values(), "s3://bucket/key")] == [True] * 3
+    assert [f"{place} can be had" in done.stdout for place in places] == [True] * 3
     assert "boto3 1.13." in done.stdout
     assert asked == ["GET /bucket/key 200", "secretsmanager.GetSecretValue 200", "ssm.GetParameter 200"]
