@@ -13,12 +13,13 @@ from . import archive, bundle_config, grammar
 from .errors import SecretError
 from .model import Bundle, ConfigFile, SecretFile
 from .secret import Secret
+from .trust_secrets import FILE_NAME
 from .unpacking import GZIP, gunzip
 
 _ROOT = "/etc/condor"
 _CONFIG, _TOKENS, _PASSWORDS = "config.d", "tokens.d", "passwords.d"
 _DIRECTORIES = (_CONFIG, _TOKENS, _PASSWORDS)
-_OURS = "60-annex-agent.config"
+_OURS = ("60-annex-agent.config", FILE_NAME)
 _OLD_PASSWORD = "password_file.pl"  # noqa: S105 - HTCondor skips *.pl in config.d
 # HTCondor's own list of what it skips in config.d is longer, and the administrator's to change.
 _CONFIG_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:[A-Za-z0-9_.-]*\.conf(?:ig)?)?\Z")
@@ -122,7 +123,7 @@ def _place(member: archive.Member, name: str, is_new: bool) -> Optional[_File]:
     if ".." in name.split("/"):
         raise ValueError("leads out of the archive")
     if member.is_directory:
-        if name.rstrip("/") in ("", ".", *(_DIRECTORIES if is_new else ())):
+        if name.rstrip("/") in ("", ".", *_DIRECTORIES):
             return None
         raise ValueError("is a directory that condor_annex does not make")
     directory, _, base = name.rpartition("/") if is_new else (_CONFIG, "", name)
@@ -132,11 +133,11 @@ def _place(member: archive.Member, name: str, is_new: bool) -> Optional[_File]:
 
 
 def _may_be_there(directory: str, base: str, is_new: bool) -> bool:
-    if len(base) > 200:
+    if len(base) > 200 or base in _OURS:
         return False
     if directory == _CONFIG:
         is_password = base == _OLD_PASSWORD and not is_new
-        return is_password or (_CONFIG_NAME.match(base) is not None and base != _OURS)
+        return is_password or _CONFIG_NAME.match(base) is not None
     return (directory == _PASSWORDS and base == "POOL") or (
         directory == _TOKENS and _TOKEN_NAME.match(base) is not None
     )

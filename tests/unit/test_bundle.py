@@ -184,6 +184,7 @@ class TestWhatIsRefused:
             ("config.d/x", of_type(tarfile.GNUTYPE_SPARSE, 1 << 31), "'config.d/x' is a sparse file"),
             ("tokens.d/" + "t" * 100, TOKEN, "'././@LongLink' is a name of more than 100 characters"),
             ("config.d/60-annex-agent.config", b"A = 1", "is no file that condor_annex makes"),
+            ("tokens.d/annex-agent", TOKEN, "is no file that condor_annex makes"),
             ("config.d/x.pl", b"A = 1", "is no file that condor_annex makes"),
             ("config.d/password_file.pl", PASSWORD, "is no file that condor_annex makes"),
             ("config.d/.hidden", b"A = 1", "is no file that condor_annex makes"),
