@@ -6,7 +6,8 @@ import pytest
 
 from annex_agent.host import read_host
 from annex_agent.machine import Machine
-from annex_agent.model import Condor
+from annex_agent.model import Condor, State
+from annex_agent.state import PATH, state_text
 
 from .conftest import LiveTree
 
@@ -57,3 +58,18 @@ def test_what_the_images_files_say_of_single_levels_is_known_and_what_htcondor_s
     found = read_host(machine).condor
     assert found is not None
     assert found.trust == ()
+
+
+def test_what_condor_annex_packed_for_this_instance_is_not_the_images(machine: Machine, live: LiveTree) -> None:
+    given, image = "/etc/condor/config.d/00ec2-dynamic.config", "/etc/condor/config.d/00-htcondor-9.0.config"
+    state = State("i-1", "", None, (given, "/etc/condor/passwords.d/POOL"))
+    live.write_file(PATH, state_text(state).encode(), 0o644)
+    listing = f"Configuration source:\\n\\t/etc/condor/condor_config\\nLocal:\\n\\t{image}\\n\\t{given}\\n"
+    seen = live.root / "seen"
+    live.command(
+        "condor_config_val",
+        f'if test "$1" = -config; then printf \'{listing}\'; else cat "$CONDOR_CONFIG" >{seen}; fi',
+    )
+    read_host(machine)
+    assert image in seen.read_text()
+    assert given not in seen.read_text()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from annex_agent.errors import AnnexError, CommandFailed, CommandUnavailable, ConfigError
 from annex_agent.htcondor import CONFIG_DIR, CONFIG_FILE, HTCondor, Setting, Slot, _parsed, _place, _root_file
+from annex_agent.model import StagedFile
 from annex_agent.processes import Completed
 from annex_agent.system import System
 
@@ -213,7 +214,7 @@ class TestReadingBack:
         live.command(
             "condor_config_val",
             f"""if test "$1" = -config; then env > {live.root}/asked; printf '{LISTING}'; exit; fi
-cat "$CONDOR_CONFIG" > {live.root}/root; ours=$({find}); cat "$ours" > {live.root}/ours
+cat "$CONDOR_CONFIG" > {live.root}/root; ours=$({find}); cat $ours > {live.root}/ours
 {then}""",
         )
 
@@ -230,6 +231,16 @@ cat "$CONDOR_CONFIG" > {live.root}/root; ours=$({find}); cat "$ours" > {live.roo
             LOCAL,
         ]
         assert {path for path in live.root.rglob("*") if "condor" in str(path)} == before
+
+    def test_beside_ours_what_comes_is_read_and_what_goes_is_not(self, condor: HTCondor, live: LiveTree) -> None:
+        self.install(live, 'printf "Error at $ours" >&2; exit 1')
+        gone = f"{CONFIG_DIR}/00-htcondor-9.0.config"
+        beside = [StagedFile(gone, None), StagedFile(f"{CONFIG_DIR}/00ec2-dynamic.config", "BAR = 1\n")]
+        with pytest.raises(ConfigError) as caught:
+            condor.read_back("FOO = 1\n", ["FOO"], beside=beside)
+        assert str(caught.value).endswith(f": Error at {CONFIG_DIR}/00ec2-dynamic.config {CONFIG_FILE}")
+        assert (live.root / "ours").read_text() == "BAR = 1\nFOO = 1\n"
+        assert gone not in (live.root / "root").read_text()
 
     def test_the_sources_are_those_of_the_machine(self, condor: HTCondor, live: LiveTree) -> None:
         self.install(live)

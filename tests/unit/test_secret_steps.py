@@ -56,6 +56,13 @@ def stored(machine: Machine, step: StoreSecret) -> Optional[str]:
     return change.summary if change else None
 
 
+def test_a_file_of_htcondors_own_is_stored_as_it_is(machine: Machine, live: LiveTree) -> None:
+    ready = Secret(b" \x8b\x00\xfescrambled\n\n", "s3://bucket/config-x.tar.gz")
+    step = StoreSecret("bundle-secret-1", "a secret", f"{PASSWORDS}/POOL", ready.origin, ready, is_ready=True)
+    assert stored(machine, step) == "new file (0600)"
+    assert at(live, f"{PASSWORDS}/POOL").read_bytes() == ready.reveal()
+
+
 def test_a_token_is_roots_alone(machine: Machine, live: LiveTree) -> None:
     assert stored(machine, the_token()) == "new file (0600)"
     assert at(live, TOKEN).read_bytes() == GOOD + b"\n"
