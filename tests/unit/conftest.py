@@ -23,8 +23,9 @@ from annex_agent.system import System
 from annex_agent.systemd import Systemd
 
 # A machine under load is no fault of the code's: no example is timed.
-settings.register_profile("unit", deadline=None)
-settings.load_profile("unit")
+settings.register_profile("unit", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unit"))
 
 PYTHON = sys.executable
 
