@@ -261,7 +261,7 @@ class TestConfiguringATree:
         user_data = tmp_path / "user-data"
         user_data.write_text(f"{head}Content-Type: text/html\n\n<p>\n--X--\n")
         (tmp_path / "config.yaml").write_text(config)
-        options = ["--user-data", user_data, "--config", tmp_path / "config.yaml"]
+        options = ["--profile", "spot", "--user-data", user_data, "--config", tmp_path / "config.yaml"]  # it has a role
         done = annex_agent(environ, "configure", "--root", root, "--simulate", *options)
         assert "user-data: part 1: its type 'text/html' is known neither" in done.stderr
         assert done.returncode == (0 if config else 5)
