@@ -24,6 +24,7 @@ from annex_agent.systemd import Systemd
 
 # A machine under load is no fault of the code's: no example is timed.
 settings.register_profile("unit", deadline=None, max_examples=30)
+settings.register_profile("quick", deadline=None, max_examples=8)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unit"))
 
