@@ -32,7 +32,7 @@ def entrusted(merged: Merged, instance: Instance, system: System, way: Way) -> E
     """All that there is to fetch; ``ConfigError`` where no pool is named, nor did condor_annex launch this instance."""
     instance, session = ask_aws(merged.settings, instance, way)
     merged = completed(merged, instance, session)
-    obtained = obtain(merged.settings, system, session, Place(account=instance.account_id or "*"))
+    obtained = _obtained(merged.settings, instance, system, session)
     found = usable(merged.settings, obtained.secrets)
     return Entrusted(merged, instance, found.secrets, found.bundle, (*obtained.failures, *found.failures))
 
@@ -40,7 +40,11 @@ def entrusted(merged: Merged, instance: Instance, system: System, way: Way) -> E
 def fetch(settings: Settings, instance: Instance, system: System, way: Way) -> "tuple[Instance, Obtained]":
     """Each secret that is asked for; and the instance, whose role may have become known meanwhile."""
     instance, session = ask_aws(settings, instance, way)
-    return instance, obtain(settings, system, session, Place(account=instance.account_id or "*"))
+    return instance, _obtained(settings, instance, system, session)
+
+
+def _obtained(settings: Settings, instance: Instance, system: System, session: Session) -> Obtained:
+    return obtain(settings, system, session, Place(account=instance.account_id or "*"))
 
 
 def ask_aws(settings: Settings, instance: Instance, way: Way) -> "tuple[Instance, Session]":

@@ -19,7 +19,6 @@ from .imds import Reading, read_instance
 from .machine import Machine
 from .metadata import open_metadata
 from .model import Facts, Instance, Settings
-from .secret import Secrets
 from .settings import CONFIG_FILE, Merged, Source, from_bytes, lacks_pool, merge, open_secrets
 from .system import System
 from .trust_secrets import doubts
@@ -80,7 +79,7 @@ def gather(machine: Machine, wanted: Wanted, environ: Mapping[str, str]) -> Gath
 
 def _entrusted(merged: Merged, instance: Instance, system: System, way: Way) -> Entrusted:
     settings = merged.settings
-    if not lacks_pool(settings) and not any(getattr(settings, field) for field in Secrets._fields):
+    if not lacks_pool(settings) and not settings.secrets:
         return Entrusted(merged, instance)
     from .fetching import entrusted  # noqa: PLC0415 - most boots of small pools fetch nothing
 

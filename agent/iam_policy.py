@@ -8,7 +8,7 @@ import re
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from .model import Settings
-from .secret import Reference, Secrets
+from .secret import Reference
 
 _PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov", "us-iso": "aws-iso", "us-isob": "aws-iso-b"}
 _COMPLETE_ARN = re.compile(r".*-[A-Za-z0-9]{6}")  # Secrets Manager appends six characters to a secret's name
@@ -38,10 +38,7 @@ class Need(NamedTuple):
 
 def references(settings: Settings) -> Iterator[Reference]:
     """Where each secret is kept that has to be fetched from AWS."""
-    for field in Secrets._fields:
-        reference: Optional[Reference] = getattr(settings, field)
-        if reference is not None and reference.is_in_aws:
-            yield reference
+    return (place for place in settings.secrets.values() if place.is_in_aws)
 
 
 def need(reference: Reference, place: Place, partition: Optional[str] = None) -> Need:

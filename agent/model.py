@@ -74,6 +74,12 @@ class Settings(NamedTuple):
     stop_timeout_s: int = 600
     condor: Tuple[Knob, ...] = ()  # the last word, in order
 
+    @property
+    def secrets(self) -> Mapping[str, Reference]:
+        """The fields of ``Secrets`` that are asked for, and where each is kept."""
+        places: Mapping[str, Optional[Reference]] = {field: getattr(self, field) for field in Secrets._fields}
+        return {field: place for field, place in places.items() if place is not None}
+
 
 class State(NamedTuple):
     """Whose disk this is: the instance, and the boot, that annex-agent last set it up for."""

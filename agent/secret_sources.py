@@ -1,7 +1,7 @@
 """Fetch the secrets that the settings name, each from where it is kept."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from .aws import Deadline, Session
 from .aws_refusals import Wish
@@ -25,18 +25,12 @@ class Obtained(NamedTuple):
     failures: Tuple[SecretError, ...] = ()
 
 
-def wanted_secrets(settings: Settings) -> Dict[str, Reference]:
-    """The fields of ``Secrets`` that are asked for, and where each is kept."""
-    places: Mapping[str, Optional[Reference]] = {field: getattr(settings, field) for field in Secrets._fields}
-    return {field: place for field, place in places.items() if place is not None}
-
-
 def obtain(settings: Settings, system: System, session: Optional[Session] = None, place: Place = _ANYWHERE) -> Obtained:
     """Each secret that ``settings`` names; nothing is raised, so that all failures can be told together.
 
     ``session`` may be missing where nothing is kept in AWS; ``place`` is only for the messages.
     """
-    places = wanted_secrets(settings)
+    places = settings.secrets
     if not places:
         return Obtained()
     # Side by side: what one waits for, another would miss of the common deadline.

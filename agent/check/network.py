@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Iterator, List, NamedTuple
 
 from .. import grammar
-from ..errors import AnnexError, CommandError, ConfigError
+from ..errors import CommandError, ConfigError
 from ..fence_steps import RaiseFence, fence_is_up
 from ..model import Facts, Host, Settings
 from ..network import advertised_public, names_broker
@@ -57,10 +57,7 @@ def own_lookup(name: str, found: Lookup) -> Judgement:
 
 def way_in(scene: Scene) -> Iterator[Judgement]:
     """What daemons outside are told; whether they get through cannot be tried from inside."""
-    try:
-        settings = scene.settings()
-    except AnnexError as err:
-        raise Unseen("the settings cannot be read", "see settings and metadata") from err
+    settings = scene.readable_settings()
     ports = f"TCP {'-'.join(map(str, settings.ports or (COLLECTOR_PORT,)))}"
     if scene.is_instance:
         yield _way_in(settings, scene, ports)

@@ -143,8 +143,12 @@ class Scene:
 
     def central_managers(self) -> Tuple[str, ...]:
         """Each collector that is named as a host, with or without a port."""
+        return self.readable_settings().central_manager
+
+    def readable_settings(self) -> Settings:
+        """The settings; ``Unseen`` where they cannot be had, which other looks tell."""
         try:
-            return self.settings().central_manager
+            return self.settings()
         except AnnexError as err:
             raise Unseen("the settings cannot be read", "see settings and metadata") from err
 

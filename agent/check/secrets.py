@@ -4,13 +4,13 @@ import json
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from ..entrusted import ATTENDED, Way
-from ..errors import AnnexError, SecretDenied, SecretError
+from ..errors import SecretDenied, SecretError
 from ..fetching import fetch, usable
 from ..iam_policy import least_policy
 from ..model import Settings
 from ..secret import Secrets
-from ..secret_sources import Obtained, obtain, wanted_secrets
-from .finding import Judgement, Unseen, ok, only_root, problem, warning
+from ..secret_sources import Obtained, obtain
+from .finding import Judgement, ok, only_root, problem, warning
 from .scene import Scene
 
 _MEND = "a start ends like this, too: mend it first"
@@ -18,28 +18,25 @@ _MEND = "a start ends like this, too: mend it first"
 
 def secrets(scene: Scene) -> Iterator[Judgement]:
     """Fetch each, and where AWS refuses one say which policy would let the instance's role have it."""
-    try:
-        settings = scene.settings()
-    except AnnexError as err:
-        raise Unseen("the settings cannot be read", "see settings and metadata") from err
-    if not wanted_secrets(settings):
+    settings = scene.readable_settings()
+    if not settings.secrets:
         yield ok("the settings name none")
         return
     here = settings if scene.is_instance else _without_aws(settings)
     if here != settings:
-        left_out = [str(place) for place in wanted_secrets(settings).values() if place.is_in_aws]
+        left_out = [str(place) for place in settings.secrets.values() if place.is_in_aws]
         yield warning(f"not tried, as this is no instance: {', '.join(left_out)}", "check again on one of the image")
     yield from _open_files(scene, settings)
     failures = _failures(scene, here)
     yield from (_judged(scene, settings, err) for err in failures)
-    names = ", ".join(str(place) for place in wanted_secrets(here).values())
+    names = ", ".join(str(place) for place in here.secrets.values())
     if names and not failures:
         yield ok(f"can be had: {names}")
 
 
 def _open_files(scene: Scene, settings: Settings) -> Iterator[Judgement]:
     """Jobs could take the secret from there, and be workers of the pool."""
-    paths = [place.reveal() for place in wanted_secrets(settings).values() if place.scheme == "file"]
+    paths = [place.reveal() for place in settings.secrets.values() if place.scheme == "file"]
     for path in paths:
         mode = scene.machine.system.mode(path) or 0
         if mode & 0o077:
@@ -47,7 +44,7 @@ def _open_files(scene: Scene, settings: Settings) -> Iterator[Judgement]:
 
 
 def _without_aws(settings: Settings) -> Settings:
-    places: Mapping[str, Any] = {field: None for field, place in wanted_secrets(settings).items() if place.is_in_aws}
+    places: Mapping[str, Any] = {field: None for field, place in settings.secrets.items() if place.is_in_aws}
     return settings._replace(**places)
 
 

@@ -6,7 +6,6 @@ from typing import Any, Iterator, List
 
 from ..errors import AnnexError, ConfigError
 from ..schema import KEYS
-from ..secret import Secrets
 from .request import Request
 
 LIMIT = 16 * 1024  # EC2 user guide, "Instance user data": before base64
@@ -19,9 +18,8 @@ _NOT_TEXT = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 def problems(request: Request) -> Iterator[AnnexError]:
     """A secret that everybody could read, and more than EC2 takes."""
-    for field in Secrets._fields:
-        place = getattr(request.settings, field)
-        if place is not None and place.scheme == "inline":
+    for field, place in request.settings.secrets.items():
+        if place.scheme == "inline":
             yield ConfigError(
                 [
                     f"{_path(field)} is inline:, and whoever may describe the instance reads its user-data: keep the "
