@@ -2,7 +2,8 @@
 
 from typing import Any, Dict
 
-from .schema import ROWS, SECTIONS, SHORT_FORMS, WRAPPER, Key
+from .key import Key
+from .schema import ROWS, SECTIONS, SHORT_FORMS, WRAPPER
 
 _SETTINGS = "#/definitions/settings"
 

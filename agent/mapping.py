@@ -100,7 +100,7 @@ def _unknown(path: str, name: Any, section: str) -> Problem:
     if path == WRAPPER:
         return Problem(path, "no other key may stand beside this one: put the others below it")
     if meant and meant == path:
-        section, _, name = path.partition(".")
+        section, _, name = path.rpartition(".")
         return Problem(path, f"no key has a full stop in it: write {name} below {section}", _in_doubt(meant))
     if meant:
         return Problem(path, f"this is not a setting; did you mean {meant}?", _in_doubt(meant))

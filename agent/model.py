@@ -72,6 +72,29 @@ class Settings(NamedTuple):
     restrict_to_root: bool = True  # whether the metadata service is fenced off from everybody else
     stop_mode: str = "graceful"
     stop_timeout_s: int = 600
+    lease_s: Optional[int] = None  # from the instance's launch; None: for ever
+    idle_s: Optional[int] = None  # without a job; None: for ever
+    unregistered_s: int = 900  # from the boot, without a slot in the pool
+    unreachable_s: Optional[int] = None  # without an answer of the collector, or a slot listed by it; None: for ever
+    on_exit: str = (
+        "poweroff"  # keep, stop or poweroff: at the end of lease or idleness, and when HTCondor ends by itself
+    )
+    on_lease: Optional[str] = None  # None: as on_exit
+    on_idle: Optional[str] = None
+    on_failure: str = "keep"  # when the bootstrap fails
+    on_unregistered: Optional[str] = None  # None: as on_failure
+    on_unreachable: Optional[str] = None
+    grace_s: int = 60  # before a power-off after a failure: for somebody to hold the machine
+    on_spot: str = "drain"  # drain, no-new-jobs or ignore
+    on_rebalance: str = "ignore"
+    on_maintenance: str = "drain"
+    on_autoscaling: str = "drain"
+    vacate_s: int = 45  # before EC2 acts: when running jobs are told to leave
+    lead_s: int = 3600  # before a scheduled event: from when on no new job is taken
+    poll_s: int = 4  # between two looks at the metadata service
+    cloudformation_stack: Optional[str] = None
+    cloudformation_resource: Optional[str] = None
+    signals_autoscaling: bool = False
     condor: Tuple[Knob, ...] = ()  # the last word, in order
 
     @property

@@ -7,7 +7,7 @@ import enum
 import hashlib
 from typing import List, NamedTuple, Optional, Tuple
 
-from . import security
+from . import security, terms
 from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, Trust, WaitForSlot
 from .fence_steps import LowerFence, RaiseFence
 from .htcondor import CONFIG_FILE
@@ -20,7 +20,7 @@ from .render import render
 from .steps import RemoveFile, SetHostName, Step, WriteFile
 from .stop_steps import StopDaemons, WithdrawSlot
 from .stores import Stores, forget, gone, record, stores, stranger
-from .system import CONFIGURED
+from .system import CONFIGURED, LEAVING_FILE
 from .unit_steps import FollowUnit
 from .worker_config import notes, worker_blocks, worker_host_name
 
@@ -45,7 +45,9 @@ class Plan(NamedTuple):
 def build_plan(facts: Facts, goal: Goal) -> Plan:
     """What makes this instance an execute node; raises ``ConfigError`` where facts and settings exclude each other."""
     blocks = worker_blocks(facts)
-    text = render("condor/60-annex-agent.config.j2", instance_id=facts.instance.instance_id, blocks=blocks)
+    text = render(
+        "condor/60-annex-agent.config.j2", instance_id=facts.instance.instance_id, blocks=blocks, leaving=LEAVING_FILE
+    )
     given = facts.bundle.config if facts.bundle else ()
     fingerprint = hashlib.sha256("".join([text, *(file.text for file in given)]).encode("utf-8")).hexdigest()
     files = stores(facts)
@@ -53,6 +55,9 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
         *_fence_steps(facts),
         *_purge(facts),
         record(facts, files),
+        WriteFile(
+            "terms", terms.PATH, terms.text(terms.of(facts)), 0o600, "how long, and until what, this is a worker"
+        ),
         *_host_name_steps(facts),
         *_read_back(facts, ReadBack(text, tuple(knob for block in blocks for knob in block.knobs)), files),
         *files,

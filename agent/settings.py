@@ -104,6 +104,17 @@ def inconsistencies(settings: Settings) -> Iterator[str]:
     if lacks_pool(settings):
         yield NO_POOL
     yield from contradictions(settings)
+    yield from _half_signals(settings)
+
+
+def _half_signals(settings: Settings) -> Iterator[str]:
+    pair = {"stack": settings.cloudformation_stack, "resource": settings.cloudformation_resource}
+    missing = [name for name, value in pair.items() if not value]
+    if len(missing) == 1:
+        yield (
+            f"signal.cloudformation.{missing[0]} is missing: CloudFormation is told of a resource of a stack, so name "
+            "both, or neither"
+        )
 
 
 def lacks_pool(settings: Settings) -> bool:

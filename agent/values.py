@@ -6,7 +6,7 @@ sentence that can follow the setting's path.  It never looks inside of a list or
 YAML's aliases can make one endless.
 """
 
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple, Optional
 
 from . import grammar
 from .model import Knob
@@ -102,7 +102,9 @@ def _duration(value: Any) -> int:
     return grammar.duration_s(text(value))
 
 
-def _written_duration(seconds: int) -> str:
+def _written_duration(seconds: Optional[int]) -> Optional[str]:
+    if seconds is None:
+        return None
     return next(f"{seconds // size}{unit}" for unit, size in _UNITS if seconds % size == 0)
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import textwrap
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Dict, Iterator, List, Sequence
 
 from annex_agent import json_schema
 from annex_agent.schema import CONDOR, KEYS, ROWS, Key
@@ -47,15 +47,17 @@ GENERATED: Dict[str, Callable[[str], str]] = {
 
 
 def _config_lines() -> Iterator[str]:
-    section = ""
+    above: Sequence[str] = ()
     for row in KEYS:
-        head, dot, name = row.path.partition(".")
-        if head != section:
-            section = head
-            yield ""
-            yield from [f"# {head}:"] if dot else []
+        *sections, name = row.path.split(".")
+        for depth, section in enumerate(sections):
+            if sections[: depth + 1] != list(above)[: depth + 1]:
+                yield from [""] if not depth else []
+                yield f"# {'  ' * depth}{section}:"
+        yield from [] if sections else [""]
+        above = sections
         yield from _comment(row)
-        yield f"# {'  ' if dot else ''}{name or head}: {_scalar(row.example or row.default)}"
+        yield f"# {'  ' * len(sections)}{name}: {_scalar(row.example or row.default)}"
     yield ""
     yield from _comment(CONDOR)
     yield "# condor:"

@@ -22,24 +22,25 @@ MODULES = {
 LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "__init__ errors grammar secret journal ladder render emulator.profile emulator.watch check"
-        " check.finding check.outside emulator.http budget unpacking kit options",
-        "multipart logs model processes yaml_document aws_refusals imds.access emulator.content check.report"
-        " json_document trust_secrets archive bundle_config given",
-        "system security fence process_tree aws values imds.transport emulator.answers iam_policy network bundle",
-        "role_policies network_values daemons htcondor state systemd fence_tools imds.refusals"
-        " emulator.server imds.retries",
-        "schema machine supervisor imds.client emulator worker_config",
-        "mapping steps host pool simulation imds.instance json_schema",
-        "settings fence_steps imds.credentials daemon_steps stop_steps unit_steps progress secret_steps",
-        "annex_launch document kit.request leftovers imds status stores",
-        "unmarked kit.role kit.token kit.user_data kit.central_manager kit.security_group kit.submit plan"
-        " metadata secret_sources entrusted",
-        "forms kit.launch_template apply explanation fetching",
-        "parts kit.parts",
+        "__init__ budget check check.finding check.outside emulator.http emulator.profile emulator.watch errors"
+        " grammar journal kit ladder options render secret unpacking watch watch.model",
+        "archive aws_refusals bundle_config check.report emulator.content given imds.access json_document logs"
+        " model multipart processes trust_secrets yaml_document",
+        "aws bundle emulator.answers fence iam_policy imds.transport network process_tree security system values",
+        "daemons emulator.server fence_tools htcondor imds.refusals imds.retries key network_values role_policies"
+        " state systemd terms",
+        "emulator ending_keys imds.client machine supervisor worker_config worker_keys",
+        "host imds.instance pool schema simulation steps",
+        "daemon_steps fence_steps imds.credentials json_schema mapping progress secret_steps stop_steps unit_steps",
+        "imds leftovers settings status stores",
+        "annex_launch document entrusted kit.request metadata plan secret_sources",
+        "apply explanation fetching kit.central_manager kit.role kit.security_group kit.submit kit.token"
+        " kit.user_data unmarked",
+        "forms kit.launch_template",
+        "kit.parts parts",
         "userdata",
         "gather validation",
-        "preview check.scene",
+        "check.scene preview",
         "check.configuration check.ec2 check.image check.installed check.network check.secrets check.trust"
         " check.worker",
         "check.looks",
