@@ -1,5 +1,6 @@
 """What the host must have, and how it gets it."""
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -70,7 +71,10 @@ def _install(packages: list[str]) -> None:
     # The caller's environment: apt may need its proxy variables.
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
-        run(["apt-get", "update"], env=env, timeout=300)
-        run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], env=env, timeout=900)
+        # Of several processes that run the tests one comes first; for the others nothing is left to do.
+        with Path(__file__).open(encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            run(["apt-get", "update"], env=env, timeout=300)
+            run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], env=env, timeout=900)
     except CommandFailed as err:
         raise PrerequisiteError(f"apt-get could not install {' '.join(packages)}; install them by hand: {err}") from err

@@ -1,0 +1,31 @@
+"""What lets several processes share the tests (pytest-xdist): names and reports that can be told to another one."""
+
+from typing import Any, Iterator, Optional
+
+import pytest
+
+_GZIP = ("\x1f\x8b\x08", "H4sI")  # plain, and in base64
+
+
+def pytest_make_parametrize_id(val: Any, argname: str) -> Optional[str]:
+    """The argument's name for an example that gzip has packed: it holds the second in which that was done.
+
+    All processes must give a test the same name.
+    """
+    text = val.decode("latin-1") if isinstance(val, bytes) else val
+    return argname if isinstance(text, str) and any(sign in text for sign in _GZIP) else None
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_report_to_serializable() -> Iterator[None]:
+    """A report is sent as UTF-8, which knows no halves of characters such as tests of bad input log."""
+    outcome: Any = yield
+    outcome.force_result(_encodable(outcome.get_result()))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return type(value)(map(_encodable, value)) if type(value) in (list, tuple) else value
