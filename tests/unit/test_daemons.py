@@ -29,7 +29,7 @@ NOT_FOR_LONG_S = 0.3  # for a rung that is to fail
 
 # The name of the script is the name of the process. As HTCondor's do, it passes a signal on and waits for its children.
 PLAYER = f"""#!{PYTHON} -IS
-import json, os, signal, sys
+import json, os, signal, sys, time
 part = json.loads(sys.argv[1])
 children = []
 def start(child):
@@ -50,9 +50,12 @@ def end(number, frame):
 for name in ("SIGTERM", "SIGQUIT"):
     signal.signal(getattr(signal, name), signal.SIG_IGN if name in part.get("ignores", ()) else end)
 if part.get("apart"):
+    parent = os.getpid()
     if os.fork():
         os._exit(0)
     os.setsid()
+    while os.getppid() == parent:
+        time.sleep(0.001)
 for child in part.get("runs", ()):
     started = start(child)
     children += [] if child.get("apart") else [started]
