@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tup
 from . import grammar, values
 from .model import Knob
 from .network_values import central_managers
-from .schema import BY_PATH, CONDOR, KEYS, SECTIONS, WRAPPER
+from .schema import BY_PATH, CONDOR, SECTIONS, WRAPPER
 from .values import KNOBS
 
 COLLECTOR_KNOBS = ("COLLECTOR_HOST", "CONDOR_HOST")
@@ -96,7 +96,7 @@ def _leaves(document: Mapping[Any, Any], problems: List[Problem], section: str =
 
 
 def _unknown(path: str, name: Any, section: str) -> Problem:
-    meant = _nearest(path, name) if isinstance(name, str) else ""
+    meant = _nearest(path, name, section) if isinstance(name, str) else ""
     if path == WRAPPER:
         return Problem(path, "no other key may stand beside this one: put the others below it")
     if meant and meant == path:
@@ -119,15 +119,18 @@ def _known(section: str) -> str:
     return ", ".join(SECTIONS[section]) or KNOBS.words.replace("`", "").replace("a mapping of ", "")
 
 
-def _nearest(path: str, name: str) -> str:
+def _nearest(path: str, name: str, section: str) -> str:
     """The setting that is most probably meant; empty where none comes near."""
     if len(path) > _LONGEST_NAME:
         return ""
-    candidates = {key.path.rpartition(".")[2]: key.path for key in reversed(KEYS)}
-    candidates.update({path: path for path in (*BY_PATH, *SECTIONS) if path})
-    for wanted in (path, name.replace("-", "_")):
-        found = difflib.get_close_matches(wanted.lower(), candidates, 1, 0.75)
+    beside = {known: f"{section}.{known}" if section else known for known in SECTIONS[section]}
+    paths = [*(known for known in SECTIONS if known), *reversed(list(BY_PATH))]
+    anywhere = {**{known.rpartition(".")[2]: known for known in paths}, **{known: known for known in paths}}
+    # Paths as a whole are alike for what they begin with: only a name with a full stop is compared as one.
+    looks = [(path, anywhere)] if "." in name else []
+    for wanted, candidates in (*looks, (name, beside), (name, anywhere)):
+        found = difflib.get_close_matches(wanted.lower().replace("-", "_"), candidates, 1, 0.75)
         if found:
-            return str(candidates[found[0]])
+            return candidates[found[0]]
     is_knob = name.isupper() and name.isidentifier() and name.isascii()
     return f"{CONDOR.path}.{name}" if is_knob else ""

@@ -21,8 +21,8 @@ from .processes import COMMAND_PATH, Child, Completed, MemoryFile
 
 STATE_DIR = "/run/annex-agent"
 # The mark that HTCondor may start: the condition of its unit's start, and of every restart.
-LEAVING_FILE = f"{STATE_DIR}/leaving.config"  # knobs that HTCondor reads while this machine is leaving its pool
 CONFIGURED = f"{STATE_DIR}/configured"
+LEAVING_FILE = f"{STATE_DIR}/leaving.config"  # knobs that HTCondor reads while this machine is leaving its pool
 _LOCK_PATIENCE_S = 0.5
 _LOCK_PAUSE_S = 0.05
 _FLOCK = "hhlli"  # fcntl(2): struct flock

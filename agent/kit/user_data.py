@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Sequence
 
 from ..errors import AnnexError, ConfigError
 from ..schema import KEYS
@@ -44,16 +44,16 @@ def text(request: Request) -> str:
 
 
 def _lines(request: Request) -> Iterator[str]:
-    section = ""
+    above: Sequence[str] = ()
     for key in KEYS:
         if key.field not in request.given:
             continue
-        head, dot, name = key.path.partition(".")
-        if dot and head != section:
-            yield f"{head}:"
-        section = head if dot else ""
-        indent = "  " if dot else ""
-        yield f"{indent}{name if dot else head}: {_value(key.written(request.settings))}"
+        *sections, name = key.path.split(".")
+        for depth, section in enumerate(sections):
+            if sections[: depth + 1] != list(above)[: depth + 1]:
+                yield f"{'  ' * depth}{section}:"
+        above = sections
+        yield f"{'  ' * len(sections)}{name}: {_value(key.written(request.settings))}"
     if request.settings.condor:
         yield "condor:"
         yield from (f"  {_quoted(knob.name)}: {_quoted(knob.value)}" for knob in request.settings.condor)

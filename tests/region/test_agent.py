@@ -19,6 +19,7 @@ FILES = (
     "/etc/cloud/cloud.cfg.d/99-annex-agent.cfg",
     "/run/annex-agent/configured",
     "/run/annex-agent/fence",
+    "/run/annex-agent/terms.json",
     "/var/lib/annex-agent/instance.json",
 )
 IDLE, RUNNING, COMPLETED = 1, 2, 4

@@ -15,7 +15,10 @@ SHIPPED = (Path(__file__).resolve().parents[2] / "packaging/config.yaml").read_t
 # Their default is that there is none, so an example stands there and says that it is one.
 EXAMPLES = (
     *("central_manager", "annex.name", "annex.bundle", "security.method", "security.token", "security.pool_password"),
-    *("security.trust_domain", "aws.proxy", "condor"),
+    *("security.trust_domain", "aws.proxy"),
+    *("lifetime.lease", "lifetime.idle", "lifetime.unreachable"),
+    *("lifetime.on_lease", "lifetime.on_idle", "lifetime.on_unregistered", "lifetime.on_unreachable"),
+    *("signal.cloudformation.stack", "signal.cloudformation.resource", "condor"),
 )
 
 
@@ -44,7 +47,7 @@ def test_every_setting_stands_there_with_its_default(key, everything: Source) ->
     assert everything.fields[key.field] == key.kind.parse(given)
 
 
-@pytest.mark.parametrize("section", ["annex", "security", "network", "aws", "metadata", "stop", "condor"])
+@pytest.mark.parametrize("section", ["annex", "security", "network", "aws", "metadata", "stop", "signal", "condor"])
 def test_a_section_without_a_setting_in_it_is_no_mistake(section: str) -> None:
     assert from_yaml("config.yaml", SHIPPED.replace(f"# {section}:", f"{section}:")) == Source("config.yaml")
 

@@ -101,8 +101,9 @@ def test_an_event_has_its_fields(arrives: Read, stderr: Path) -> None:
 
 def test_a_commands_events_say_what_they_are_about(reading: socket.socket, begin: Begin, tmp_path: Path) -> None:
     begin(run=["configure", "--simulate", "--root", str(tmp_path)])
-    events = [fields_of(reading.recv(1 << 20)) for _ in range(4)]
-    assert [event["ANNEX_AGENT_STEP"] for event in events] == ["state", "hostname-file", "condor-config", "configured"]
+    events = [fields_of(reading.recv(1 << 20)) for _ in range(5)]
+    steps = [event["ANNEX_AGENT_STEP"] for event in events]
+    assert steps == ["state", "terms", "hostname-file", "condor-config", "configured"]
     assert {event["ANNEX_AGENT_COMMAND"] for event in events} == {"configure"}
     assert {event["ANNEX_AGENT_INSTANCE_ID"] for event in events} == {"i-10a64379"}
     assert {event["ANNEX_AGENT_RESULT"] for event in events} == {"done"}

@@ -205,6 +205,8 @@ class TestTheCommand:
 _LABEL = st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9]", fullmatch=True)
 _HOST_NAME = st.builds("{}.{}".format, _LABEL, st.sampled_from(["example.org", "ec2.internal", "no", "on"]))
 _DURATION = st.one_of(st.integers(1, 999999), st.sampled_from(["90s", "10m", "8h", "2d"]))
+_ENDS = st.sampled_from(["keep", "stop", "poweroff"])
+_LEAVING = st.sampled_from(["drain", "no-new-jobs", "ignore"])
 _REFERENCE = st.sampled_from(
     [
         "secretsmanager:annex/token",
@@ -230,6 +232,11 @@ VALUES: Mapping[str, "st.SearchStrategy[Any]"] = {
     "metadata.restrict_to_root": st.booleans(),
     "stop.mode": st.sampled_from(["graceful", "peaceful", "fast"]),
     "stop.timeout": _DURATION,
+    **{f"lifetime.{name}": _DURATION for name in ("lease", "idle", "unregistered", "unreachable", "grace")},
+    **{f"lifetime.on_{name}": _ENDS for name in ("exit", "lease", "idle", "failure", "unregistered", "unreachable")},
+    **{f"interruption.{name}": _LEAVING for name in ("spot", "rebalance", "maintenance", "autoscaling")},
+    **{f"interruption.{name}": _DURATION for name in ("vacate", "lead", "poll")},
+    "signal.autoscaling": st.booleans(),
 }
 # Which of them may stand together is another matter.
 SECRETS = {
@@ -238,25 +245,26 @@ SECRETS = {
     "password": {"security.method": "password", "security.pool_password": "ssm:/annex/password"},
     "by the secret": {"security.token": "s3://bucket/key"},
 }
+PAIR = {"signal.cloudformation.stack": "my-annex", "signal.cloudformation.resource": "Workers"}
 
 
 @st.composite
 def documents(draw: Any) -> Dict[str, Any]:
     flat = draw(st.fixed_dictionaries({}, optional=VALUES))
-    flat.update(SECRETS[draw(st.sampled_from(sorted(SECRETS)))])
+    flat.update({**SECRETS[draw(st.sampled_from(sorted(SECRETS)))], **(PAIR if draw(st.booleans()) else {})})
     nested: Dict[str, Any] = {"condor": draw(st.dictionaries(st.sampled_from(["A", "B.c", "no", "START"]), _KNOB_TEXT))}
     for path, value in flat.items():
-        head, dot, name = path.partition(".")
-        if dot:
-            nested.setdefault(head, {})[name] = value
-        else:
-            nested[head] = value
+        *sections, name = path.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = value
     return nested
 
 
 class TestUserData:
     def test_every_key_of_the_schema_is_tried(self) -> None:
-        tried = {*VALUES, *(path for secrets in SECRETS.values() for path in secrets)}
+        tried = {*VALUES, *PAIR, *(path for secrets in SECRETS.values() for path in secrets)}
         assert tried == {key.path for key in KEYS}
 
     @given(documents(), documents(), st.booleans())

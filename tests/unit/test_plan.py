@@ -49,6 +49,7 @@ def test_a_start_configures_before_it_starts_anything() -> None:
     assert names(build_plan(FACTS, Goal.START)) == [
         "fence",
         "state",
+        "terms",
         "hostname-file",
         "host-name",
         "read-back",
@@ -264,7 +265,9 @@ def test_no_accepted_knob_adds_a_line_to_the_configuration(pairs: "list[tuple[st
     facts: Facts = FACTS._replace(settings=FACTS.settings._replace(condor=knobs))
     plain = file(build_plan(FACTS, Goal.CONFIGURE), CONFIG_FILE).content.splitlines()
     text = file(build_plan(facts, Goal.CONFIGURE), CONFIG_FILE).content
-    added = text.split("\n")[len(plain) :]
+    *head, empty, why, include = plain
+    assert text.split("\n")[-4:] == [empty, why, include, ""]
+    added = text.split("\n")[len(head) : -4]
     assert [line for line in added if line and not line.startswith("#")] == [f"{k.name} = {k.value}" for k in knobs]
 
 

@@ -125,13 +125,19 @@ def test_the_list_of_what_only_the_parser_sees_is_whole() -> None:
 
 KNOWN = [*(name for names in SECTIONS.values() for name in names), *SECTIONS]
 NAMES = st.sampled_from([*KNOWN, "colour", "network.ports", "A"])
-DOCUMENTS = st.dictionaries(NAMES, st.one_of(st.dictionaries(NAMES, VALUES, max_size=3), VALUES), max_size=3)
+INNERMOST = st.dictionaries(NAMES, VALUES, max_size=3)
+INNER = st.dictionaries(NAMES, st.one_of(INNERMOST, VALUES), max_size=3)
+DOCUMENTS = st.dictionaries(NAMES, st.one_of(INNER, VALUES), max_size=3)
 
 
 @given(document=DOCUMENTS)
 @example(document={"network.advertise": "auto"})
 @example(document={"annex": None, "network": None, "condor": None})
 @example(document={"annex": {"annex": "x"}})
+@example(document={"signal": {"cloudformation": {"stack": "x", "resource": "y"}, "autoscaling": True}})
+@example(document={"signal": {"cloudformation": None}})
+@example(document={"signal": {"cloudformation.stack": "x"}})
+@example(document={"signal": {"cloudformation": {"stack": {"stack": "x"}}}})
 @example(document={WRAPPER: {}})
 def test_a_document_that_is_read_without_problems_is_valid(document: Any) -> None:
     if not from_document("x", document).problems:
@@ -139,7 +145,14 @@ def test_a_document_that_is_read_without_problems_is_valid(document: Any) -> Non
         assert VALIDATOR.is_valid({WRAPPER: document})
 
 
-@pytest.mark.parametrize("document", [{"colour": 1}, {"network": {"colour": 1}}, {"annex": {"colour": 1}}, [], "x", 1])
+@pytest.mark.parametrize(
+    "document",
+    [
+        *({"colour": 1}, {"network": {"colour": 1}}, {"annex": {"colour": 1}}, [], "x", 1),
+        *({"signal": {"cloudformation": {"colour": 1}}}, {"signal": {"stack": "x"}}, {"signal": {"cloudformation": "x"}}),
+        *({"signal.cloudformation": {"stack": "x"}}, {"signal": {"cloudformation.stack": "x"}}),
+    ],
+)
 def test_an_unknown_key_is_not_valid(document: Any) -> None:
     assert not VALIDATOR.is_valid(document)
     assert not VALIDATOR.is_valid({WRAPPER: document})
@@ -164,9 +177,8 @@ class TestARow:
             assert row.kind.parse(row.default) == getattr(Settings(), row.field)
 
     def test_it_is_in_the_json_schema_with_what_there_is_to_know(self, row: Key) -> None:
-        section, dot, name = row.path.partition(".")
-        found = SCHEMA["definitions"]["settings"]["properties"][section]
-        if dot:
+        found = SCHEMA["definitions"]["settings"]
+        for name in row.path.split("."):
             found = next(part for part in alternatives(found) if "properties" in part)["properties"][name]
         assert found["title"]
         assert found["description"].endswith(".")

@@ -41,6 +41,9 @@ EVERYTHING = """
       network: {advertise: private, private_network_name: "vpc-{vpc_id}"}
       metadata: {v1: never, restrict_to_root: false}
       stop: {mode: fast, timeout: 90s}
+      lifetime: {lease: 8h, on_lease: stop, on_failure: poweroff}
+      interruption: {rebalance: no-new-jobs, poll: 5s}
+      signal: {cloudformation: {stack: my-annex, resource: Workers}, autoscaling: true}
       condor: {NUM_SLOTS: 1, START: 'TARGET.Owner == "alice"', RUNBENCHMARKS: true, X: 0.5}
 """
 
@@ -56,6 +59,14 @@ def test_every_key_reaches_its_field() -> None:
         restrict_to_root=False,
         stop_mode="fast",
         stop_timeout_s=90,
+        lease_s=28_800,
+        on_lease="stop",
+        on_failure="poweroff",
+        on_rebalance="no-new-jobs",
+        poll_s=5,
+        cloudformation_stack="my-annex",
+        cloudformation_resource="Workers",
+        signals_autoscaling=True,
         condor=(
             Knob("NUM_SLOTS", "1"),
             Knob("START", 'TARGET.Owner == "alice"'),
@@ -160,6 +171,25 @@ def test_every_problem_of_every_source_is_told_at_once() -> None:
         ("network: {ports: 9618}", "network.ports"),
         ("network: {ports: '40000-40001'}", "network.ports: '40000-40001' is too narrow"),
         ("network: {ports: '40050-40000'}", "network.ports: '40050-40000' is not a range"),
+        ("lifetime: {on_exit: terminate}", "lifetime.on_exit: must be one of keep, stop, poweroff, not 'terminate'"),
+        ("lifetime: {lease: for ever}", "lifetime.lease: 'for ever' is not a duration"),
+        ("lifetime: {idle: null}", "lifetime.idle: must be text, not 'None'"),
+        ("interruption: {spot: stop}", "interruption.spot: must be one of drain, no-new-jobs, ignore, not 'stop'"),
+        ("interruption: drain", "interruption: must be a mapping of spot, rebalance"),
+        ("signal: true", "signal: must be a mapping of cloudformation, autoscaling"),
+        ("signal: {cloudformation: my-annex}", "signal.cloudformation: must be a mapping of stack, resource"),
+        ("signal: {cloudformation: [my-annex]}", "signal.cloudformation: must be a mapping of stack, resource"),
+        (
+            "signal: {cloudformation: {colour: red}}",
+            "line 1: signal.cloudformation.colour: this is not a setting; known here: stack, resource",
+        ),
+        ("signal: {cloudformation: {stack: {name: x}}}", "signal.cloudformation.stack: must be text, not a mapping"),
+        ("signal: {cloudformation: {stack: 7}}", "signal.cloudformation.stack: must be text, not '7'"),
+        ("signal: {cloudformation: {resource: 'a b'}}", "signal.cloudformation.resource: 'a b'"),
+        (
+            "signal:\n  cloudformation:\n    stack: s\n    stack: s",
+            "line 4",
+        ),
         ("condor: {use: x}", "directive"),
         ("condor: {A: [1]}", "condor.A"),
         ("condor: {A: null}", "condor.A"),
@@ -198,10 +228,29 @@ def test_a_knob_may_be_empty() -> None:
         ("condr: {A: 1}", "condor"),
         ("NUM_SLOTS: 1", "condor.NUM_SLOTS"),
         ("stop: {START: x}", "condor.START"),
+        ("lease: 8h", "lifetime.lease"),
+        ("lifetime: {on-failure: stop}", "lifetime.on_failure"),
+        ("signal: {stack: x}", "signal.cloudformation.stack"),
+        ("signal: {cloudformation: {stak: x}}", "signal.cloudformation.stack"),
+        ("signal: {cloudformation: {Resource: x}}", "signal.cloudformation.resource"),
+        ("signal: {cloudformaton: {stack: x}}", "signal.cloudformation"),
+        ("cloudformation: {stack: x, resource: y}", "signal.cloudformation"),
     ],
 )
 def test_an_unknown_key_is_told_with_the_one_that_is_meant(text: str, meant: str) -> None:
     assert problems(yaml_source(text), CM).endswith(f"this is not a setting; did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("signal: {cloudformation.stack: x}", "write stack below signal.cloudformation"),
+        ("signal.cloudformation: {stack: x}", "write cloudformation below signal"),
+        ("signal.cloudformation.stack: x", "write stack below signal.cloudformation"),
+    ],
+)
+def test_a_key_with_a_full_stop_is_told_where_it_belongs(text: str, where: str) -> None:
+    assert problems(yaml_source(text), CM).endswith(f": no key has a full stop in it: {where}")
 
 
 @pytest.mark.parametrize(
@@ -211,9 +260,40 @@ def test_where_none_is_near_those_that_are_known_are_named(text: str) -> None:
     assert "this is not a setting; known here: " in problems(yaml_source(text), CM)
 
 
-@pytest.mark.parametrize("name", ["annex", "security", "network", "aws", "metadata", "stop", "condor"])
+@pytest.mark.parametrize("name", ["annex", "security", "network", "aws", "metadata", "stop", "signal", "condor"])
 def test_a_section_may_be_empty(name: str) -> None:
     assert from_document("x", {name: None}) == Source("x")
+
+
+def test_so_may_one_within_another() -> None:
+    assert from_document("x", {"signal": {"cloudformation": None}}) == Source("x")
+
+
+class TestCloudFormationIsToldOfAResourceOfAStack:
+    HALF = "signal: {cloudformation: {stack: my-annex}}"
+
+    @pytest.mark.parametrize(("given", "missing"), [("stack", "resource"), ("resource", "stack")])
+    def test_one_without_the_other_is_told(self, given: str, missing: str) -> None:
+        told = problems(yaml_source(f"signal: {{cloudformation: {{{given}: x}}}}"), CM)
+        assert told.startswith(f"signal.cloudformation.{missing} is missing: ")
+        assert told.endswith("name both, or neither")
+
+    def test_each_may_come_from_a_source_of_its_own(self) -> None:
+        found = merged(yaml_source("signal: {cloudformation: {resource: Workers}}"), CM, yaml_source(self.HALF))
+        assert (found.settings.cloudformation_stack, found.settings.cloudformation_resource) == ("my-annex", "Workers")
+
+    def test_a_file_alone_may_hold_half(self) -> None:
+        found = merge([yaml_source(self.HALF), CM], are_all=False)
+        assert [sentence.partition(":")[0] for sentence in found.unsettled] == [
+            "signal.cloudformation.resource is missing"
+        ]
+
+    @pytest.mark.parametrize("wrong", ["resource: a b", "resorce: Workers"])
+    def test_not_where_the_other_is_there_and_wrong(self, wrong: str) -> None:
+        text = f"signal: {{cloudformation: {{stack: my-annex, {wrong}}}}}"
+        assert "is missing" not in problems(yaml_source(text), CM)
+        assert "is missing" not in problems(yaml_source(self.HALF), CM, yaml_source("signal: {cloudformation: x}"))
+        assert "is missing" in problems(yaml_source(self.HALF), CM, yaml_source("hostname: a b"))
 
 
 def test_a_key_that_is_no_text_is_told() -> None:
@@ -303,7 +383,7 @@ def bomb() -> Any:
 
 def endless() -> Dict[str, Any]:
     value: Dict[str, Any] = {}
-    value.update({"network": value, "condor": value, "annex": value, "stop": {"mode": value}})
+    value.update({"network": value, "condor": value, "annex": value, "stop": {"mode": value}, "signal": {"cloudformation": value}})
     return value
 
 
