@@ -6,13 +6,13 @@ from . import values
 from .key import Key
 from .values import DURATION, NAME, TRUTH
 
-_ENDS = values.choice(
-    keep="nothing: the machine stays as it is", stop="HTCondor ends, the machine stays on", poweroff=""
-)
+# A number without a unit is seconds: 8, meant as hours, must not power a machine off before it has done anything.
+_LONG = values.duration(at_least=60)
+_ENDS = values.choice(keep="nothing is done", stop="HTCondor is ended", poweroff="the machine goes off, too")
 _LEAVING = values.choice(
-    drain="no new job; those that run get their time",
+    drain="no new job, and those that run are told to leave in time",
     **{"no-new-jobs": "those that run go on until they end"},
-    ignore="",
+    ignore="nothing is done",
 )
 ENDING_KEYS: Tuple[Key, ...] = (
     Key(
@@ -30,42 +30,44 @@ ENDING_KEYS: Tuple[Key, ...] = (
     Key(
         "lifetime.lease",
         "lease_s",
-        DURATION,
-        "how long after its launch the instance leaves the pool, whatever runs",
+        _LONG,
+        "how long after its launch the instance begins to leave the pool, by a stop, whatever runs",
         see="[lifetime.md](lifetime.md)",
         example="8h",
     ),
     Key(
         "lifetime.idle",
         "idle_s",
-        DURATION,
-        "how long without a job it stays in the pool",
+        _LONG,
+        "how long it stays in the pool without a job",
         example="20m",
     ),
     Key(
         "lifetime.unregistered",
         "unregistered_s",
-        DURATION,
-        "how long after its boot the pool must list a slot, or the bootstrap counts as failed",
+        _LONG,
+        "by when after its boot the pool has to list a slot of it; if not, the bootstrap has failed",
     ),
     Key(
         "lifetime.unreachable",
         "unreachable_s",
-        DURATION,
-        "how long the collector may give no answer, or list no slot of an instance without a job",
+        _LONG,
+        "how long it stays, without a job, where the collector does not answer or does not list it",
         example="1h",
     ),
     Key(
         "lifetime.on_exit",
         "on_exit",
         _ENDS,
-        "what follows the end of the lease, idleness, and HTCondor's ending by itself",
+        "what is done after the lease, when idle, and when HTCondor has ended by itself",
+        more="whether a machine that powers itself off is stopped or terminated is what its launch says "
+        "(`InstanceInitiatedShutdownBehavior`)",
     ),
     Key(
         "lifetime.on_lease",
         "on_lease",
         _ENDS,
-        "what follows the end of the lease",
+        "what is done after the lease",
         example="poweroff",
         unset="as `lifetime.on_exit`",
     ),
@@ -73,7 +75,7 @@ ENDING_KEYS: Tuple[Key, ...] = (
         "lifetime.on_idle",
         "on_idle",
         _ENDS,
-        "what follows idleness",
+        "what is done when idle, by `lifetime.idle` or by HTCondor's own `STARTD_NOCLAIM_SHUTDOWN`",
         example="stop",
         unset="as `lifetime.on_exit`",
     ),
@@ -81,13 +83,15 @@ ENDING_KEYS: Tuple[Key, ...] = (
         "lifetime.on_failure",
         "on_failure",
         _ENDS,
-        "what follows a bootstrap that failed",
+        "what is done when the bootstrap has failed",
+        more="where user-data cannot be read or has a mistake, what config.yaml says counts",
+        see="[lifetime.md](lifetime.md#a-bootstrap-that-fails)",
     ),
     Key(
         "lifetime.on_unregistered",
         "on_unregistered",
         _ENDS,
-        "what follows when the pool does not list the instance in time",
+        "what is done when the pool does not list it in time",
         example="poweroff",
         unset="as `lifetime.on_failure`",
     ),
@@ -95,7 +99,7 @@ ENDING_KEYS: Tuple[Key, ...] = (
         "lifetime.on_unreachable",
         "on_unreachable",
         _ENDS,
-        "what follows when the collector cannot be reached for so long",
+        "what is done when the collector was away for so long",
         example="poweroff",
         unset="as `lifetime.on_failure`",
     ),
@@ -103,50 +107,50 @@ ENDING_KEYS: Tuple[Key, ...] = (
         "lifetime.grace",
         "grace_s",
         DURATION,
-        "how long a power-off after a failure is announced before: time for `annex-agent hold`",
+        "how long a failure is told before anything is done about it: time to look, or for `annex-agent hold`",
     ),
     Key(
         "interruption.spot",
         "on_spot",
         _LEAVING,
-        "what a spot instance's interruption notice leads to",
+        "what is done at a spot instance's interruption notice",
         see="[interruption.md](interruption.md)",
     ),
     Key(
         "interruption.rebalance",
         "on_rebalance",
         _LEAVING,
-        "what a rebalance recommendation leads to",
+        "what is done at a rebalance recommendation",
     ),
     Key(
         "interruption.maintenance",
         "on_maintenance",
         _LEAVING,
-        "what an event that EC2 has scheduled leads to",
+        "what is done before an event that EC2 has scheduled: a reboot, a stop, a retirement",
     ),
     Key(
         "interruption.autoscaling",
         "on_autoscaling",
         _LEAVING,
-        "what being taken out of its Auto Scaling group leads to",
+        "what is done when its Auto Scaling group terminates the instance",
     ),
     Key(
         "interruption.vacate",
         "vacate_s",
-        DURATION,
-        "how long before EC2 acts running jobs are told to leave, and may write a checkpoint",
+        values.duration(at_least=20, at_most=120),
+        "how long before EC2 takes a spot instance back its jobs are told to leave, to write a checkpoint",
     ),
     Key(
         "interruption.lead",
         "lead_s",
         DURATION,
-        "how long before a scheduled event no new job is taken",
+        "from how long before a scheduled event on no new job is taken",
     ),
     Key(
         "interruption.poll",
         "poll_s",
-        DURATION,
-        "how often the metadata service is asked",
+        values.duration(at_most=60),
+        "how often the metadata service is asked for all these notices",
     ),
     Key(
         "signal.cloudformation.stack",
@@ -167,6 +171,6 @@ ENDING_KEYS: Tuple[Key, ...] = (
         "signal.autoscaling",
         "signals_autoscaling",
         TRUTH,
-        "whether lifecycle hooks of the Auto Scaling group are answered",
+        "whether the lifecycle hooks of its Auto Scaling group are answered, at launch and at termination",
     ),
 )

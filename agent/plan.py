@@ -7,7 +7,7 @@ import enum
 import hashlib
 from typing import List, NamedTuple, Optional, Tuple
 
-from . import security, terms
+from . import ending_rules, security, terms
 from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, Trust, WaitForSlot
 from .fence_steps import LowerFence, RaiseFence
 from .htcondor import CONFIG_FILE
@@ -67,7 +67,7 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
     ]
     if goal is Goal.START:
         steps += [*_daemon_steps(facts, fingerprint), FollowUnit(active=True)]
-    return Plan(tuple(steps), (*notes(facts), *_limits(facts)))
+    return Plan(tuple(steps), (*notes(facts), *ending_rules.notes(facts), *_limits(facts)))
 
 
 def build_stop_plan(instance_id: Optional[str], mode: str, timeout_s: float) -> Plan:

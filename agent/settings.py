@@ -8,6 +8,7 @@ import re
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from . import ending_rules
 from .errors import ConfigError
 from .mapping import COLLECTOR_KNOBS, read, read_collector
 from .model import Knob, Settings
@@ -20,6 +21,7 @@ NO_POOL = (
     "no central manager is named: launch the instance with its host name as user-data "
     f"(or COLLECTOR_HOST = NAME), or set central_manager in {CONFIG_FILE}"
 )
+_WIDTH = max(len(key.path) for key in KEYS) + 1
 _MOST_PROBLEMS = 200  # a person reads no more of them before mending some
 
 
@@ -104,17 +106,7 @@ def inconsistencies(settings: Settings) -> Iterator[str]:
     if lacks_pool(settings):
         yield NO_POOL
     yield from contradictions(settings)
-    yield from _half_signals(settings)
-
-
-def _half_signals(settings: Settings) -> Iterator[str]:
-    pair = {"stack": settings.cloudformation_stack, "resource": settings.cloudformation_resource}
-    missing = [name for name, value in pair.items() if not value]
-    if len(missing) == 1:
-        yield (
-            f"signal.cloudformation.{missing[0]} is missing: CloudFormation is told of a resource of a stack, so name "
-            "both, or neither"
-        )
+    yield from ending_rules.contradictions(settings)
 
 
 def lacks_pool(settings: Settings) -> bool:
@@ -211,8 +203,8 @@ def in_words(merged: Merged) -> Iterator[str]:
     for key in KEYS:
         value = key.in_words(merged.settings)
         if value:
-            yield f"{key.path:<29} {value}  ({merged.origins.get(key.field, 'default')})"
+            yield f"{key.path:<{_WIDTH}} {value}  ({merged.origins.get(key.field, 'default')})"
     knobs = len(merged.settings.condor)
     if knobs:
         words = f"{knobs} knob{'s' if knobs > 1 else ''}"
-        yield f"{CONDOR.path:<29} {words}  ({merged.origins.get(CONDOR.field, 'default')})"
+        yield f"{CONDOR.path:<{_WIDTH}} {words}  ({merged.origins.get(CONDOR.field, 'default')})"

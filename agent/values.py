@@ -13,6 +13,9 @@ from .model import Knob
 from .secret import SCHEMES, Reference, reference
 
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_MOST_DIGITS = 999_999_999  # of a duration's number, in any unit
+_LONGEST_S = _MOST_DIGITS * 86400
+_WITH_POINT = "a number with a point, even if only noughts follow"
 _INT64 = 2**63  # HTCondor calculates with no more
 
 
@@ -76,6 +79,43 @@ def choice(**words: str) -> Kind:
     return Kind(parse, {"enum": list(allowed)}, ", ".join(meanings))
 
 
+def duration(at_least: int = 1, at_most: int = _LONGEST_S) -> Kind:
+    """How long something takes: whole seconds, within bounds."""
+    lowest, highest = written_duration(at_least), written_duration(at_most)
+    has_end, is_bounded = at_most != _LONGEST_S, (at_least, at_most) != (1, _LONGEST_S)
+    bounds = f"from {lowest} to {highest}" if has_end else f"at least {lowest}"
+    examples = f"`90s`, `10m`, `8h`{f'; {bounds}' if is_bounded else ''}"
+
+    def parse(value: Any) -> int:
+        seconds = _seconds(value)
+        if not at_least <= seconds <= at_most:
+            unit = " (a number without a unit is seconds)" if str(value).strip().isdigit() else ""
+            raise ValueError(f"must be {bounds}, not {shown(value)}{unit}")
+        return seconds
+
+    whole = {"type": "integer", "minimum": at_least, "maximum": min(at_most, _MOST_DIGITS)}
+    return Kind(
+        parse,
+        {"oneOf": [matching(r"\s*(?=0*[1-9])[0-9]{1,9}[smhd]?\s*"), whole]},
+        f"`{lowest}` to `{highest}`" if has_end else examples,
+        beyond=f"text that is not {bounds}, and {_WITH_POINT}" if is_bounded else _WITH_POINT,
+        write=written_duration,
+    )
+
+
+def written_duration(seconds: Optional[int]) -> Optional[str]:
+    """Seconds as settings have them, in the largest unit that leaves nothing over."""
+    if seconds is None:
+        return None
+    return next(f"{seconds // size}{unit}" for unit, size in _UNITS if seconds % size == 0)
+
+
+def _seconds(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value) if -_INT64 <= value < _INT64 else shown(value)
+    return grammar.duration_s(text(value))
+
+
 def _is_nested(value: Any) -> bool:
     return isinstance(value, (dict, list, set, tuple))
 
@@ -96,18 +136,6 @@ def _truth(value: Any) -> bool:
     return value
 
 
-def _duration(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = shown(value)
-    return grammar.duration_s(text(value))
-
-
-def _written_duration(seconds: Optional[int]) -> Optional[str]:
-    if seconds is None:
-        return None
-    return next(f"{seconds // size}{unit}" for unit, size in _UNITS if seconds % size == 0)
-
-
 def _secret(value: Any) -> Reference:
     if not isinstance(value, str):
         raise ValueError("must be text that says where the secret is kept")  # noqa: TRY004 - as text does
@@ -115,18 +143,7 @@ def _secret(value: Any) -> Reference:
 
 
 TRUTH = Kind(_truth, {"type": "boolean"}, "`true`, `false`")
-DURATION = Kind(
-    _duration,
-    {
-        "oneOf": [
-            matching(r"\s*(?=0*[1-9])[0-9]{1,9}[smhd]?\s*"),
-            {"type": "integer", "minimum": 1, "maximum": 999_999_999},
-        ]
-    },
-    "`90s`, `10m`, `8h`",
-    beyond="a number with a point, even if only noughts follow",
-    write=_written_duration,
-)
+DURATION = duration()
 NAME = Kind(
     lambda value: grammar.annex_name(text(value)),
     matching("[A-Za-z0-9][A-Za-z0-9._-]*", maxLength=128),

@@ -204,7 +204,7 @@ class TestTheCommand:
 # Values that the keys of the schema take, as a document holds them.
 _LABEL = st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9]", fullmatch=True)
 _HOST_NAME = st.builds("{}.{}".format, _LABEL, st.sampled_from(["example.org", "ec2.internal", "no", "on"]))
-_DURATION = st.one_of(st.integers(1, 999999), st.sampled_from(["90s", "10m", "8h", "2d"]))
+_DURATION = st.one_of(st.integers(60, 999999), st.sampled_from(["90s", "10m", "8h", "2d"]))
 _ENDS = st.sampled_from(["keep", "stop", "poweroff"])
 _LEAVING = st.sampled_from(["drain", "no-new-jobs", "ignore"])
 _REFERENCE = st.sampled_from(
@@ -235,7 +235,9 @@ VALUES: Mapping[str, "st.SearchStrategy[Any]"] = {
     **{f"lifetime.{name}": _DURATION for name in ("lease", "idle", "unregistered", "unreachable", "grace")},
     **{f"lifetime.on_{name}": _ENDS for name in ("exit", "lease", "idle", "failure", "unregistered", "unreachable")},
     **{f"interruption.{name}": _LEAVING for name in ("spot", "rebalance", "maintenance", "autoscaling")},
-    **{f"interruption.{name}": _DURATION for name in ("vacate", "lead", "poll")},
+    "interruption.vacate": st.sampled_from([20, "45s", "2m"]),
+    "interruption.lead": _DURATION,
+    "interruption.poll": st.sampled_from([1, "4s", "1m"]),
     "signal.autoscaling": st.booleans(),
 }
 # Which of them may stand together is another matter.

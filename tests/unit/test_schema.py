@@ -104,6 +104,9 @@ BEYOND = [
     ("network.ports", "60000-70000"),
     ("aws.proxy", "http://1.2.3"),
     ("stop.timeout", 60.0),
+    ("lifetime.lease", "59s"),
+    ("interruption.poll", "2m"),
+    ("interruption.vacate", "19s"),
     ("condor", {"use": "x"}),
     ("condor", {"LOCAL_CONFIG_FILE": "x"}),
     ("condor", {"A": math.nan}),
@@ -149,7 +152,11 @@ def test_a_document_that_is_read_without_problems_is_valid(document: Any) -> Non
     "document",
     [
         *({"colour": 1}, {"network": {"colour": 1}}, {"annex": {"colour": 1}}, [], "x", 1),
-        *({"signal": {"cloudformation": {"colour": 1}}}, {"signal": {"stack": "x"}}, {"signal": {"cloudformation": "x"}}),
+        *(
+            {"signal": {"cloudformation": {"colour": 1}}},
+            {"signal": {"stack": "x"}},
+            {"signal": {"cloudformation": "x"}},
+        ),
         *({"signal.cloudformation": {"stack": "x"}}, {"signal": {"cloudformation.stack": "x"}}),
     ],
 )
@@ -206,3 +213,23 @@ def test_every_field_of_the_settings_has_its_row() -> None:
 def test_what_is_made_from_the_schema_is_as_it_would_be_made(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert text == GENERATED[name](text), f"{name} is not what agent/schema.py says: run python -m tests.regenerate"
+
+
+@pytest.mark.parametrize(
+    ("path", "lowest", "highest"),
+    [
+        *((f"lifetime.{name}", 60, 999_999_999) for name in ("lease", "idle", "unregistered", "unreachable")),
+        ("lifetime.grace", 1, 999_999_999),
+        ("interruption.vacate", 20, 120),
+        ("interruption.lead", 1, 999_999_999),
+        ("interruption.poll", 1, 60),
+    ],
+)
+def test_a_duration_of_a_worker_s_end_has_these_bounds(path: str, lowest: int, highest: int) -> None:
+    row = BY_PATH[path]
+    for seconds in (lowest, highest):
+        assert is_valid(seconds, row.kind.schema)
+        assert row.kind.parse(seconds) == row.kind.parse(f"{seconds}s") == seconds
+    for seconds in (lowest - 1, highest + 1):
+        assert not is_valid(seconds, row.kind.schema)
+        assert not is_read(row, seconds)

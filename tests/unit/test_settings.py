@@ -81,6 +81,11 @@ def test_ports_are_one_or_a_range(text: str, ports: Optional[Tuple[int, int]]) -
     assert merged(yaml_source(f"network: {{ports: {text}}}"), CM).settings.ports == ports
 
 
+@pytest.mark.parametrize("given", ["90", "'90'", "90s", "'0090s'", "' 90 '"])
+def test_a_duration_without_a_unit_is_seconds(given: str) -> None:
+    assert merged(yaml_source(f"stop: {{timeout: {given}}}"), CM).settings.stop_timeout_s == 90
+
+
 def test_the_wrapper_may_be_left_out() -> None:
     assert merged(yaml_source("central_manager: cm")).settings.central_manager == ("cm",)
 
@@ -173,6 +178,17 @@ def test_every_problem_of_every_source_is_told_at_once() -> None:
         ("network: {ports: '40050-40000'}", "network.ports: '40050-40000' is not a range"),
         ("lifetime: {on_exit: terminate}", "lifetime.on_exit: must be one of keep, stop, poweroff, not 'terminate'"),
         ("lifetime: {lease: for ever}", "lifetime.lease: 'for ever' is not a duration"),
+        (
+            "lifetime: {lease: 8}",
+            "lifetime.lease: must be at least 1m, not '8' (a number without a unit is seconds)",
+        ),
+        ("lifetime: {idle: 59s}", "lifetime.idle: must be at least 1m, not '59s'"),
+        ("lifetime: {unregistered: '15'}", "lifetime.unregistered: must be at least 1m, not '15' (a number"),
+        ("lifetime: {unreachable: 1s}", "lifetime.unreachable: must be at least 1m"),
+        ("lifetime: {grace: 0}", "lifetime.grace: '0' is not a duration"),
+        ("interruption: {vacate: 121}", "interruption.vacate: must be from 20s to 2m, not '121' (a number"),
+        ("interruption: {vacate: 19s}", "interruption.vacate: must be from 20s to 2m, not '19s'"),
+        ("interruption: {poll: 61s}", "interruption.poll: must be from 1s to 1m, not '61s'"),
         ("lifetime: {idle: null}", "lifetime.idle: must be text, not 'None'"),
         ("interruption: {spot: stop}", "interruption.spot: must be one of drain, no-new-jobs, ignore, not 'stop'"),
         ("interruption: drain", "interruption: must be a mapping of spot, rebalance"),
@@ -383,7 +399,15 @@ def bomb() -> Any:
 
 def endless() -> Dict[str, Any]:
     value: Dict[str, Any] = {}
-    value.update({"network": value, "condor": value, "annex": value, "stop": {"mode": value}, "signal": {"cloudformation": value}})
+    value.update(
+        {
+            "network": value,
+            "condor": value,
+            "annex": value,
+            "stop": {"mode": value},
+            "signal": {"cloudformation": value},
+        }
+    )
     return value
 
 
