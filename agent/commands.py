@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
-from . import grammar
+from . import grammar, terms
 from . import status as status_module
 from .apply import apply
 from .entrusted import ATTENDED
@@ -20,6 +20,7 @@ from .options import Options
 from .plan import SLOT_DEADLINE_S, Goal, Plan, build_clean_plan, build_plan, build_stop_plan
 from .preview import show_facts, show_plan
 from .progress import LiveView, LogLines, Outcome, Progress, Several
+from .state import boot_id
 from .system import System
 
 # Somebody may start us while systemd does, and the other way round: the second one finds that nothing is left to do.
@@ -147,15 +148,39 @@ def _print_preview(command: str, facts: str, plan: Plan, machine: Machine) -> in
 def _real_run(options: Options, machine: Machine, goal: Goal, environ: Mapping[str, str]) -> int:
     record = status_module.Record(machine.system, goal.value)
     with _closing(record):
+        _foresee(options, machine)
+        _require_htcondor(machine)
         gathered = gather(machine, Wanted(options.config, options.user_data, IMDS_DEADLINE_S), environ)
-        _require_secrets(gathered)
-        plan = _plan(gathered, goal)
+        with _kept_to(gathered, machine):
+            _require_secrets(gathered)
+            plan = _plan(gathered, goal)
         know(instance_id=gathered.facts.instance.instance_id)
         record.learned(gathered.facts.instance.instance_id, plan.notes)
         for note in plan.notes:
             LOG.warning("%s", note)
         _apply(options, plan, machine, record)
     return 0
+
+
+def _foresee(options: Options, machine: Machine) -> None:
+    """Leave the terms of a bootstrap that fails before the instance's own are known: those of the image."""
+    if not machine.system.is_live:
+        return
+    try:
+        fields = read_config(machine, options.config).fields
+    except AnnexError:  # gather tells it
+        fields = {}
+    terms.foresee(machine.system, fields, boot_id(machine.system))
+
+
+@contextlib.contextmanager
+def _kept_to(gathered: Gathered, machine: Machine) -> Iterator[None]:
+    """The terms are known: they count, also where there will be no plan."""
+    try:
+        yield
+    except AnnexError:
+        terms.leave(machine.system, terms.of(gathered.facts))
+        raise
 
 
 def _recorded(options: Options, machine: Machine, instance_id: Optional[str], plan: Plan) -> None:
@@ -240,7 +265,10 @@ def _require_possible(options: Options, machine: Machine, goal: Goal) -> None:
             "--simulate would give this machine the identity of an example: add --dry-run, or configure --root DIR"
         )
     _require_root(goal.value)
-    if not machine.htcondor.is_installed:
+
+
+def _require_htcondor(machine: Machine) -> None:
+    if machine.system.is_live and not machine.htcondor.is_installed:
         raise AnnexError("HTCondor is not installed (condor_config_val is on no standard path): install condor first")
 
 

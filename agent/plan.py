@@ -52,12 +52,11 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
     fingerprint = hashlib.sha256("".join([text, *(file.text for file in given)]).encode("utf-8")).hexdigest()
     files = stores(facts)
     steps: List[Step] = [
+        # Whatever of the rest fails, they say what is then to be done.
+        WriteFile("terms", terms.PATH, terms.text(terms.of(facts)), terms.MODE, "when and how this worker ends"),
         *_fence_steps(facts),
         *_purge(facts),
         record(facts, files),
-        WriteFile(
-            "terms", terms.PATH, terms.text(terms.of(facts)), 0o600, "how long, and until what, this is a worker"
-        ),
         *_host_name_steps(facts),
         *_read_back(facts, ReadBack(text, tuple(knob for block in blocks for knob in block.knobs)), files),
         *files,
@@ -130,7 +129,7 @@ def _limits(facts: Facts) -> List[str]:
 
 
 def _fence_steps(facts: Facts) -> List[Step]:
-    """First of all: no job may have run before the fence is up."""
+    """Before anything runs: no job may have run before the fence is up."""
     if not facts.host.is_live:
         return []
     return [RaiseFence(facts.instance.iam_role) if facts.settings.restrict_to_root else LowerFence()]

@@ -103,7 +103,7 @@ def test_a_commands_events_say_what_they_are_about(reading: socket.socket, begin
     begin(run=["configure", "--simulate", "--root", str(tmp_path)])
     events = [fields_of(reading.recv(1 << 20)) for _ in range(5)]
     steps = [event["ANNEX_AGENT_STEP"] for event in events]
-    assert steps == ["state", "terms", "hostname-file", "condor-config", "configured"]
+    assert steps == ["terms", "state", "hostname-file", "condor-config", "configured"]
     assert {event["ANNEX_AGENT_COMMAND"] for event in events} == {"configure"}
     assert {event["ANNEX_AGENT_INSTANCE_ID"] for event in events} == {"i-10a64379"}
     assert {event["ANNEX_AGENT_RESULT"] for event in events} == {"done"}

@@ -47,9 +47,9 @@ def file(plan: Plan, path: str) -> WriteFile:
 
 def test_a_start_configures_before_it_starts_anything() -> None:
     assert names(build_plan(FACTS, Goal.START)) == [
+        "terms",
         "fence",
         "state",
-        "terms",
         "hostname-file",
         "host-name",
         "read-back",
@@ -70,14 +70,17 @@ def with_fence(facts: Facts, wanted: bool) -> Plan:
 
 
 @pytest.mark.parametrize(("facts", "role"), [(FACTS, None), (ROLE, "annex-worker")])
-def test_the_fence_is_raised_first_of_all_and_knows_what_is_at_stake(facts: Facts, role: Optional[str]) -> None:
-    assert with_fence(facts, wanted=True).steps[0] == RaiseFence(role)
+def test_the_fence_is_raised_before_anything_is_done_and_knows_what_is_at_stake(
+    facts: Facts, role: Optional[str]
+) -> None:
+    assert names(with_fence(facts, wanted=True))[0] == "terms"
+    assert with_fence(facts, wanted=True).steps[1] == RaiseFence(role)
     assert not [note for note in with_fence(facts, wanted=True).notes if "credentials" in note]
 
 
 def test_a_fence_that_is_not_wanted_is_lowered_and_a_role_is_told() -> None:
     plan = with_fence(ROLE, wanted=False)
-    assert plan.steps[0] == LowerFence()
+    assert plan.steps[1] == LowerFence()
     assert "jobs can take the credentials of the instance's role annex-worker" in plan.notes[-1]
     assert with_fence(FACTS, wanted=False).notes == ()
 
@@ -179,9 +182,10 @@ def strange(host_name: Optional[str]) -> Host:
     return Host(condor=CONDOR, state=State("i-strange", "another-boot", host_name))
 
 
-def test_what_another_instance_left_is_removed_before_anything_is_written() -> None:
+def test_what_another_instance_left_is_removed_before_the_disk_is_this_one_s() -> None:
     plan = build_plan(FACTS._replace(host=strange("ec2-1-2-3-4.compute-1.amazonaws.com")), Goal.START)
     assert names(plan)[: names(plan).index("state")] == [
+        "terms",
         "fence",
         "strange-daemons",
         "forget-mark",
