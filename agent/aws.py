@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 from urllib.parse import urlsplit
 
 from .aws_refusals import NEVER_SENT, Trouble, Wish, refusal
-from .errors import AnnexError, SecretError
+from .errors import AnnexError
 from .logs import LOG
 from .secret import Credentials
 
@@ -98,10 +98,18 @@ class Session:
         self.region = region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
         self.deadline = deadline
 
-    def ask(self, wish: Wish, operation: str, take: "Callable[[Any], _T]", **parameters: Any) -> _T:
+    def ask(
+        self,
+        wish: Wish,
+        operation: str,
+        take: "Callable[[Any], _T]",
+        instead: "Callable[[Trouble], Optional[_T]]" = lambda _: None,
+        **parameters: Any,
+    ) -> _T:
         """What ``take`` makes of the answer to ``operation`` (``get_parameter``) of the wished action's service.
 
-        Raises ``SecretError`` for whatever goes wrong, when trying again is no use or the deadline is near.
+        ``instead`` makes the same of a refusal that is as good as an answer, and None of any other.  Raises the wish's
+        error for whatever goes wrong, when trying again is no use or the deadline is near.
         """
         self.deadline.begin()
         attempt = 0
@@ -109,6 +117,9 @@ class Session:
             found = self._attempt(wish, operation, take, parameters)
             if not isinstance(found, Trouble):
                 return found[0]
+            meant = instead(found)
+            if meant is not None:
+                return meant
             until_s = None if found.is_passing else self.deadline.propagation_s
             if not (found.is_passing or found.may_pass) or not self.deadline.pauses(attempt, until_s):
                 raise refusal(wish, found, self._role, self.deadline.elapsed_s)
@@ -154,8 +165,8 @@ class Session:
     def _new_client(self, wish: Wish, service: str, credentials: Credentials) -> Any:
         endpoint = _endpoint(self._environ, service)
         if credentials.are_made_up and not endpoint:
-            raise SecretError(
-                f"{wish.words} was not asked for: the credentials are the emulated metadata service's, and AWS knows "
+            raise wish.error(
+                f"{wish.words} {wish.undone}: the credentials are the emulated metadata service's, and AWS knows "
                 "nothing of them; on an instance with a role, annex-agent --dry-run checks it"
             )
         library = _botocore(wish)
@@ -200,8 +211,8 @@ def _botocore(wish: Wish) -> Any:
         import botocore.exceptions  # noqa: PLC0415
         import botocore.session  # noqa: PLC0415
     except ImportError as err:
-        raise SecretError(
-            f"{wish.words} cannot be fetched: boto3, by which AWS is asked, is not installed; dnf install "
+        raise wish.error(
+            f"{wish.words} {wish.undone}: boto3, by which AWS is asked, is not installed; dnf install "
             "python3-boto3 (apt-get install python3-boto3, pip install boto3)"
         ) from err
     return botocore

@@ -1,13 +1,14 @@
 """Why AWS gave no answer, or not the one that was wanted: each reason a sentence with its remedy.
 
 Nothing of AWS's own words is repeated: for a signature that does not match they hold the session token.
-Error codes: the API references' "Common errors" and those of GetSecretValue, GetParameter and GetObject.
+Error codes: the API references' "Common errors", those of GetSecretValue, GetParameter and GetObject, and of
+SignalResource, CompleteLifecycleAction and RecordLifecycleActionHeartbeat.
 """
 
 import re
-from typing import Callable, NamedTuple, Tuple
+from typing import Callable, NamedTuple, Tuple, Type
 
-from .errors import SecretDenied, SecretError
+from .errors import AnnexError, SecretDenied, SecretError
 
 _THROTTLED = {
     *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException"),
@@ -19,7 +20,10 @@ _THROTTLED = {
         "PriorRequestNotComplete",
     ),
 }
-_PASSING = {"RequestTimeout", "RequestTimeoutException", "InternalFailure", "InternalError", "ServiceUnavailable"}
+_PASSING = {
+    *("RequestTimeout", "RequestTimeoutException", "InternalFailure", "InternalError", "ServiceUnavailable"),
+    *("ResourceContention", "ResourceContentionFault"),
+}
 _REFUSED = {
     "AccessDenied",
     "AccessDeniedException",
@@ -45,6 +49,12 @@ class Wish(NamedTuple):
     action: str
     resource: str
     region: str
+    undone: str = "cannot be fetched"  # what is said of it where it fails
+    error: Type[AnnexError] = SecretError  # as what it fails
+
+    def denied(self, words: str, own_key: bool = False) -> AnnexError:
+        """The error for what the role may not; ``own_key``: because of the KMS key that it is encrypted with."""
+        return SecretDenied(words, own_key) if self.error is SecretError else self.error(words)
 
 
 class Trouble(NamedTuple):
@@ -89,7 +99,7 @@ class Trouble(NamedTuple):
         return self.code in _EXPIRED
 
 
-def refusal(wish: Wish, trouble: Trouble, role: str, waited_s: float) -> SecretError:
+def refusal(wish: Wish, trouble: Trouble, role: str, waited_s: float) -> AnnexError:
     """The error for what was not got, after trying for so many seconds."""
     sentence = next(sentence for applies, sentence in _SENTENCES if applies(trouble))
     words = sentence.format(
@@ -103,8 +113,8 @@ def refusal(wish: Wish, trouble: Trouble, role: str, waited_s: float) -> SecretE
         why="a policy denies it" if "explicit deny" in trouble.message else "no policy of its allows it",
     )
     if sentence in (_LOCKED, _DENIED, _DENIED_BY_S3):
-        return SecretDenied(words, own_key=sentence is _LOCKED)
-    return SecretError(words)
+        return wish.denied(words, own_key=sentence is _LOCKED)
+    return wish.error(words)
 
 
 def _is_locked(trouble: Trouble) -> bool:
@@ -128,7 +138,7 @@ _LOCKED = (
 _SENTENCES: Tuple[Tuple[Callable[[Trouble], bool], str], ...] = (
     (
         lambda it: it.code == "SSLError",
-        "{words} cannot be fetched: {host} shows a certificate that this machine does not trust; check its clock, its "
+        "{words} {undone}: {host} shows a certificate that this machine does not trust; check its clock, its "
         "CA certificates, and what stands in between (AWS_CA_BUNDLE names a site's own)",
     ),
     (
@@ -137,21 +147,21 @@ _SENTENCES: Tuple[Tuple[Callable[[Trouble], bool], str], ...] = (
     ),
     (
         lambda it: it.code == "ProxyConnectionError",
-        "{words} cannot be fetched: the proxy on the way to {host} cannot be used; check aws.proxy",
+        "{words} {undone}: the proxy on the way to {host} cannot be used; check aws.proxy",
     ),
     (
         lambda it: not it.status,
-        "{words} cannot be fetched: {host} gave no answer within {waited} ({answer}); let TCP 443 out (security group, "
+        "{words} {undone}: {host} gave no answer within {waited} ({answer}); let TCP 443 out (security group, "
         "route, NAT gateway), or make a VPC endpoint for {service}, or name a proxy in aws.proxy",
     ),
     (
         lambda it: it.is_throttled,
-        "{words} cannot be fetched: {host} answered {answer} for {waited}; start fewer instances at once, or give it "
+        "{words} {undone}: {host} answered {answer} for {waited}; start fewer instances at once, or give it "
         "longer in aws.timeout",
     ),
     (
         lambda it: it.is_passing,
-        "{words} cannot be fetched: {host} answered {status} for {waited}, which is the service's own trouble; see "
+        "{words} {undone}: {host} answered {status} for {waited}, which is the service's own trouble; see "
         "AWS's health dashboard, and run annex-agent again",
     ),
     (_is_locked, _LOCKED),
@@ -164,17 +174,17 @@ _SENTENCES: Tuple[Tuple[Callable[[Trouble], bool], str], ...] = (
     (lambda it: it.code in _REFUSED, _DENIED),
     (
         lambda it: it.is_expired,
-        "{words} cannot be fetched: the credentials of the role {role} have expired; check this machine's clock "
+        "{words} {undone}: the credentials of the role {role} have expired; check this machine's clock "
         "(annex-agent check), and after a hibernation wait some minutes",
     ),
     (
         lambda it: it.code in _UNKNOWN,
-        "{words} cannot be fetched: {host} does not know the credentials of the role {role} ({answer}); check that the "
+        "{words} {undone}: {host} does not know the credentials of the role {role} ({answer}); check that the "
         "role still exists, and what answers at the metadata service's address",
     ),
     (
         lambda it: it.code in _SKEWED,
-        "{words} cannot be fetched: {host} does not take a request with this machine's time ({answer}); check the "
+        "{words} {undone}: {host} does not take a request with this machine's time ({answer}); check the "
         "clock (annex-agent check, timedatectl): EC2's own time server is 169.254.169.123",
     ),
     (

@@ -12,6 +12,7 @@
     |   +-- SecretDenied            the instance's role may not: a policy would let it
     +-- DaemonError              7  the daemons did not come up or go down
     +-- FenceError               1  jobs could read the metadata service
+    +-- SignalError              1  AWS could not be told how things are here
     +-- CommandError             1
         +-- CommandUnavailable      it could not be run at all
         +-- CommandFailed           it ran, and said no
@@ -81,6 +82,10 @@ class DaemonError(AnnexError):
 
 class FenceError(AnnexError):
     """The metadata service hands out credentials, and could not be fenced off from the jobs."""
+
+
+class SignalError(AnnexError):
+    """CloudFormation or Auto Scaling could not be told how things are on this instance."""
 
 
 class CommandError(AnnexError):

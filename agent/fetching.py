@@ -13,8 +13,9 @@ from .errors import SecretError
 from .iam_policy import Place, references
 from .mapping import COLLECTOR_KNOBS
 from .model import Bundle, Instance, Settings
+from .role_session import await_role, role_session
 from .secret import Secret, Secrets
-from .secret_sources import Obtained, await_role, obtain, role_session
+from .secret_sources import Obtained, obtain
 from .settings import Merged, lacks_pool
 from .system import System
 from .trust_secrets import judged

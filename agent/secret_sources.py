@@ -3,13 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from .aws import Deadline, Session
+from .aws import Session
 from .aws_refusals import Wish
-from .errors import AnnexError, MetadataError, SecretDenied, SecretError
+from .errors import AnnexError, SecretError
 from .iam_policy import Place, need
-from .imds import Imds, NotYet, read_credentials, read_role
-from .model import Instance, Settings
-from .secret import Credentials, Reference, Secret, Secrets
+from .model import Settings
+from .secret import Reference, Secret, Secrets
 from .system import System
 
 # A token or a password is a line or a few; condor_annex's archive holds some small files.
@@ -48,30 +47,6 @@ def obtain(settings: Settings, system: System, session: Optional[Session] = None
     found = {field: answer for field, answer in answers.items() if isinstance(answer, Secret)}
     failures = {str(answer): answer for answer in answers.values() if isinstance(answer, SecretError)}
     return Obtained(Secrets(**found), tuple(failures.values()))
-
-
-def role_session(
-    instance: Instance, imds: Imds, settings: Settings, deadline: Deadline, environ: Mapping[str, str]
-) -> Session:
-    """Asks AWS as this instance's role; neither the metadata service nor AWS is asked before something is wanted."""
-    return Session(
-        lambda wish: _credentials(wish, instance, imds, deadline),
-        instance.region,
-        settings.aws_proxy,
-        deadline,
-        environ,
-    )
-
-
-def await_role(instance: Instance, imds: Imds, deadline: Deadline) -> Instance:
-    """The instance with its role, which the metadata service may know only some seconds after the launch."""
-    deadline.begin()
-    attempt, role = 0, instance.iam_role
-    while role is None and deadline.pauses(attempt, deadline.propagation_s):
-        imds.go_on(max(1.0, deadline.remaining_s))
-        role = read_role(imds)
-        attempt += 1
-    return instance._replace(iam_role=role)
 
 
 def _tried(
@@ -156,36 +131,3 @@ def _secret_value(answer: Mapping[str, Any]) -> bytes:
     if "SecretString" in answer:
         return str(answer["SecretString"]).encode("utf-8", "replace")
     return bytes(answer["SecretBinary"])
-
-
-def _credentials(wish: Wish, instance: Instance, imds: Imds, deadline: Deadline) -> Credentials:
-    if instance.iam_role is None:
-        raise SecretDenied(
-            f"{wish.words} cannot be fetched: this instance has no role; launch it with an instance profile whose role "
-            f"may {wish.action} on {wish.resource} (annex-agent check prints the policy)"
-        )
-    return _read_credentials(wish, instance.iam_role, imds, deadline)
-
-
-def _read_credentials(wish: Wish, role: str, imds: Imds, deadline: Deadline) -> Credentials:
-    # Somebody who waits for the answer is told at once that they are not there.
-    until_s = deadline.seconds if deadline.propagation_s else 0.0
-    attempt = 0
-    while True:
-        imds.go_on(max(1.0, deadline.remaining_s))
-        try:
-            return read_credentials(imds, role)
-        except MetadataError as err:
-            raise SecretError(f"{wish.words} cannot be fetched: {err}") from err
-        except NotYet as err:
-            if not deadline.pauses(attempt, until_s):
-                raise SecretError(_without_credentials(wish, role, str(err))) from None
-        attempt += 1
-
-
-def _without_credentials(wish: Wish, role: str, why: str) -> str:
-    return (
-        f"{wish.words} cannot be fetched: the metadata service has no credentials of the role {role} ({why}); just "
-        "after a launch they may come in a moment, otherwise see that the role exists and that its trust policy lets "
-        "ec2.amazonaws.com assume it"
-    )

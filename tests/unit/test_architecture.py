@@ -28,12 +28,12 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         " model multipart processes trust_secrets yaml_document",
         "aws bundle emulator.answers fence iam_policy imds.transport network process_tree security system values",
         "daemons emulator.server ending_rules fence_tools htcondor imds.refusals imds.retries key network_values"
-        " role_policies state systemd terms",
+        " role_policies secret_sources state systemd terms",
         "emulator ending_keys imds.client machine supervisor worker_config worker_keys",
         "host imds.instance pool schema simulation steps",
         "daemon_steps fence_steps imds.credentials json_schema mapping progress secret_steps stop_steps unit_steps",
         "imds leftovers settings status stores",
-        "annex_launch document entrusted kit.request metadata plan secret_sources",
+        "annex_launch document entrusted kit.request metadata plan role_session",
         "apply explanation fetching kit.central_manager kit.role kit.security_group kit.submit kit.token"
         " kit.user_data unmarked",
         "forms kit.launch_template",

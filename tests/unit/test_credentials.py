@@ -11,7 +11,7 @@ from annex_agent.emulator import Emulator
 from annex_agent.emulator.profile import Fault, Profile, bundled
 from annex_agent.errors import MetadataError
 from annex_agent.imds import Access, Imds, NotYet, read_credentials, read_instance, read_role
-from annex_agent.secret_sources import await_role
+from annex_agent.role_session import await_role
 
 ROLE = "annex-worker"
 PATH = f"iam/security-credentials/{ROLE}"
