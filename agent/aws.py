@@ -21,7 +21,7 @@ _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _CONNECT_S = 3.0
 _ANSWER_S = 8.0
-_SERVICE_VARIABLES = {"secretsmanager": "SECRETS_MANAGER"}
+_SERVICE_VARIABLES = {"secretsmanager": "SECRETS_MANAGER", "autoscaling": "AUTO_SCALING"}
 
 
 class Deadline:
@@ -103,7 +103,8 @@ class Session:
         wish: Wish,
         operation: str,
         take: "Callable[[Any], _T]",
-        instead: "Callable[[Trouble], Optional[_T]]" = lambda _: None,
+        instead: "Optional[Callable[[Trouble], Optional[_T]]]" = None,
+        /,
         **parameters: Any,
     ) -> _T:
         """What ``take`` makes of the answer to ``operation`` (``get_parameter``) of the wished action's service.
@@ -117,7 +118,7 @@ class Session:
             found = self._attempt(wish, operation, take, parameters)
             if not isinstance(found, Trouble):
                 return found[0]
-            meant = instead(found)
+            meant = instead(found) if instead else None
             if meant is not None:
                 return meant
             until_s = None if found.is_passing else self.deadline.propagation_s

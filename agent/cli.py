@@ -25,9 +25,9 @@ exit codes:
   7  the daemons did not come up or go down
   130  interrupted (Ctrl-C, SIGTERM)
 """
-_COMMANDS = ("start", "configure", "stop", "status", "check", "clean", "simulate", "validate", "kit")
+_COMMANDS = ("start", "configure", "stop", "status", "check", "clean", "simulate", "validate", "kit", "signal")
 # The commands that take a word of their own, and what it is.
-_ARGUMENT = {"validate": "FILE", "kit": "PART"}
+_ARGUMENT = {"validate": "FILE", "kit": "PART", "signal": "EVENT"}
 _OWN_OPTIONS = {
     "stop": ("mode", "timeout"),
     "status": ("json",),
@@ -50,6 +50,8 @@ commands:
   clean      remove what belongs to this one instance, before an image is made of its disk
   simulate   run the embedded metadata service on this machine
   validate   say what is wrong in a file of user-data or settings, or what it sets: validate FILE, on any machine
+  signal     tell CloudFormation and Auto Scaling, where the settings ask for it, of success, failure, complete (it may
+             be terminated), abandon (at once) or heartbeat (it needs more time): signal EVENT
   kit        print what the pool's site needs for workers with these settings: kit PART, without PART which there are
 """
 
@@ -87,6 +89,11 @@ def _run(options: Options) -> int:
         from . import validation  # noqa: PLC0415
 
         return validation.validate(options)
+    if options.command == "signal":  # likewise, so that it is soon told
+        from . import signalling  # noqa: PLC0415
+
+        act = signalling.preview if options.dry_run else signalling.signal
+        return act(options.argument, options.root.resolve(), os.environ)
     from . import commands  # noqa: PLC0415
 
     return int(getattr(commands, options.command)(options))

@@ -1,7 +1,8 @@
-"""The least IAM policy for the secrets that settings name: these actions, on these resources, and no others.
+"""The least IAM policy for what settings name, secrets and signals: these actions, on these resources, and no others.
 
-Sources: service authorization reference of Secrets Manager, Systems Manager, S3 and KMS; the encryption contexts by
-which KMS can tell one secret from another: the services' user guides, "encryption context".
+Sources: service authorization reference of Secrets Manager, Systems Manager, S3, KMS, CloudFormation and EC2 Auto
+Scaling; the encryption contexts by which KMS can tell one secret from another: the services' user guides, "encryption
+context".
 """
 
 import re
@@ -14,6 +15,11 @@ _PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov", "us-iso": "aws-iso", "us-
 _COMPLETE_ARN = re.compile(r".*-[A-Za-z0-9]{6}")  # Secrets Manager appends six characters to a secret's name
 _SIDS = {"secretsmanager": "ReadSecrets", "ssm": "ReadParameters", "s3": "ReadObjects"}
 _CONTEXTS = {"secretsmanager": "SecretARN", "ssm": "PARAMETER_ARN", "s3": "aws:s3:arn"}
+
+
+# Whose groups are nobody's to know before they are asked for: no policy can name what these are done to.
+_HOOKS_ARE_SOUGHT = ("autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeLifecycleHooks")
+_HOOKS_ARE_ANSWERED = ("CompleteLifecycleAction", "RecordLifecycleActionHeartbeat")
 
 
 class Place(NamedTuple):
@@ -29,7 +35,7 @@ class Place(NamedTuple):
 
 
 class Need(NamedTuple):
-    """The action that fetching one secret is, and the resource that it is done to, as a policy names them."""
+    """The action that fetching one secret or sending one signal is, and the resource, as a policy names them."""
 
     action: str
     resource: str
@@ -58,10 +64,28 @@ def need(reference: Reference, place: Place, partition: Optional[str] = None) ->
     return Need("secretsmanager:GetSecretValue", arn if is_complete else f"{arn}-??????", region)
 
 
+def asks_aws(settings: Settings) -> bool:
+    """Whether a worker with these settings asks AWS for anything, and so needs a role."""
+    is_told = settings.cloudformation_stack or settings.signals_autoscaling
+    return bool(is_told) or any(True for _ in references(settings))
+
+
+def stack_need(stack: str, place: Place, partition: Optional[str] = None) -> Need:
+    """What it takes to signal a resource of a stack."""
+    start = f"arn:{partition or place.partition}:cloudformation:{place.region}:{place.account}"
+    return Need("cloudformation:SignalResource", f"{start}:stack/{stack}/*", place.region)
+
+
+def hooks_need(operation: str, place: Place, group: str = "*", partition: Optional[str] = None) -> Need:
+    """What it takes to answer the lifecycle hooks of an Auto Scaling group; ``*``: of whatever group it is in."""
+    start = f"arn:{partition or place.partition}:autoscaling:{place.region}:{place.account}"
+    return Need(f"autoscaling:{operation}", f"{start}:autoScalingGroup:*:autoScalingGroupName/{group}", place.region)
+
+
 def least_policy(
     settings: Settings, region: str, account: str, partition: Optional[str] = None, own_keys: bool = False
 ) -> Dict[str, Any]:
-    """The policy document; it has no statements where nothing is fetched from AWS.
+    """The policy document; it has no statements where AWS is asked for nothing.
 
     ``own_keys``: secrets are encrypted with KMS keys of the owner's own (AWS's keys for these services need no more
     than the right to the secret itself).
@@ -72,14 +96,29 @@ def least_policy(
         _statement(service, [found for found in needs if found.action.startswith(f"{service}:")]) for service in _SIDS
     ]
     keys = [_decrypt(found, place, partition or place.partition) for found in dict.fromkeys(needs)] if own_keys else []
-    return {"Version": "2012-10-17", "Statement": [*filter(None, statements), *keys]}
+    signals = _signals(settings, place, partition)
+    return {"Version": "2012-10-17", "Statement": [*filter(None, statements), *keys, *signals]}
+
+
+def _signals(settings: Settings, place: Place, partition: Optional[str]) -> Iterator[Mapping[str, Any]]:
+    if settings.cloudformation_stack:
+        signalled = stack_need(settings.cloudformation_stack, place, partition)
+        yield _allowed("SignalStack", signalled.action, signalled.resource)
+    if settings.signals_autoscaling:
+        yield _allowed("FindLifecycleHooks", list(_HOOKS_ARE_SOUGHT), "*")
+        answered = [hooks_need(operation, place, partition=partition) for operation in _HOOKS_ARE_ANSWERED]
+        yield _allowed("AnswerLifecycleHooks", [found.action for found in answered], answered[0].resource)
 
 
 def _statement(service: str, needs: Sequence[Need]) -> Mapping[str, Any]:
     if not needs:
         return {}
     resources = list(dict.fromkeys(found.resource for found in needs))
-    return {"Sid": _SIDS[service], "Effect": "Allow", "Action": needs[0].action, "Resource": _one_or_all(resources)}
+    return _allowed(_SIDS[service], needs[0].action, _one_or_all(resources))
+
+
+def _allowed(sid: str, actions: Any, resources: Any) -> Mapping[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
 
 
 def _decrypt(found: Need, place: Place, partition: str) -> Mapping[str, Any]:

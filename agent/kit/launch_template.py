@@ -4,14 +4,15 @@ import base64
 from typing import Any, Dict, Iterator
 
 from ..errors import AnnexError
-from . import role, user_data
+from ..iam_policy import asks_aws
+from . import user_data
 from .request import Request, missing
 
 
 def problems(request: Request) -> Iterator[AnnexError]:
     """What a launch could not do without, and user-data that must not be."""
     yield from missing(request.site, "ami", "instance_type", "security_group")
-    if role.is_needed(request.settings):
+    if asks_aws(request.settings):
         yield from missing(request.site, "instance_profile")
     yield from user_data.problems(request)
 
@@ -31,6 +32,7 @@ def document(request: Request) -> Dict[str, Any]:
             "HttpPutResponseHopLimit": 1,
             "InstanceMetadataTags": "enabled",
         },
+        # A worker that powers itself off (lifetime, interruption) must cost nothing more; EC2's default is to stop it.
         "InstanceInitiatedShutdownBehavior": "terminate",
         "TagSpecifications": [{"ResourceType": kind, "Tags": _tags(request)} for kind in ("instance", "volume")],
     }

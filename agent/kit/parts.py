@@ -51,7 +51,7 @@ PARTS: Dict[str, Part] = {
         security_group.hints,
     ),
     "iam-policy": Part(
-        "JSON for aws iam put-role-policy: to read the workers' secrets, and nothing else",
+        "JSON for aws iam put-role-policy: to read the workers' secrets, to send their signals, and nothing else",
         role.problems,
         _as_json(role.document),
         role.hints,

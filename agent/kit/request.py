@@ -81,7 +81,8 @@ _MEANINGS: Mapping[str, str] = {
     "ami": "the image that was made with annex-agent in it, ami-...",
     "instance_type": "what to launch, such as m5.large",
     "security_group": "the workers' security group, sg-... (annex-agent kit security-group makes it)",
-    "instance_profile": "the workers fetch a secret from AWS and need a role for it; its instance profile's name",
+    "instance_profile": "the workers fetch a secret from AWS, or signal to it, and need a role for it; its instance "
+    "profile's name",
     "site_cidr": "the network, or each of them, where the central manager and the access points are (where the workers "
     "are reached through the collector alone, say --ccb instead)",
     "worker_cidr": "the network, or each of them, where the central manager sees the workers come from",

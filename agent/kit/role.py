@@ -1,26 +1,20 @@
-"""The least policy of the workers' role: to read the secrets that the settings name."""
+"""The least policy of the workers' role: to read the secrets and to send the signals that the settings name."""
 
 import json
 from typing import Any, Dict, Iterator
 
 from ..errors import AnnexError, ConfigError
-from ..iam_policy import least_policy, references
-from ..model import Settings
+from ..iam_policy import asks_aws, least_policy
 from .request import Request, missing
-
-
-def is_needed(settings: Settings) -> bool:
-    """Whether a worker asks an API of AWS for anything."""
-    return any(True for _ in references(settings))
 
 
 def problems(request: Request) -> Iterator[AnnexError]:
     """Nothing to allow, or not known where."""
-    if not is_needed(request.settings):
+    if not asks_aws(request.settings):
         yield ConfigError(
             [
-                "these settings name no secret that is kept in AWS (secretsmanager:, ssm:, s3://): the workers need no "
-                "role, and no policy"
+                "these settings name no secret that is kept in AWS (secretsmanager:, ssm:, s3://), and nobody there to "
+                "be told anything (signal): the workers need no role, and no policy"
             ]
         )
         return

@@ -28,14 +28,14 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         " model multipart processes trust_secrets yaml_document",
         "aws bundle emulator.answers fence iam_policy imds.transport network process_tree security system values",
         "daemons emulator.server ending_rules fence_tools htcondor imds.refusals imds.retries key network_values"
-        " role_policies secret_sources state systemd terms",
-        "emulator ending_keys imds.client machine supervisor worker_config worker_keys",
+        " role_policies secret_sources signal_message state systemd terms",
+        "emulator ending_keys imds.client lifecycle_hooks machine stack_signal supervisor worker_config worker_keys",
         "host imds.instance pool schema simulation steps",
         "daemon_steps fence_steps imds.credentials json_schema mapping progress secret_steps stop_steps unit_steps",
         "imds leftovers settings status stores",
         "annex_launch document entrusted kit.request metadata plan role_session",
         "apply explanation fetching kit.central_manager kit.role kit.security_group kit.submit kit.token"
-        " kit.user_data unmarked",
+        " kit.user_data signalling unmarked",
         "forms kit.launch_template",
         "kit.parts parts",
         "userdata",
