@@ -91,8 +91,12 @@ install_units() {
     for file in /etc/systemd/system/*.tmpfiles; do
         [ ! -e "$file" ] || mv "$file" "/etc/tmpfiles.d/$(basename "$file" .tmpfiles).conf"
     done
-    [ ! -d /run/systemd/system ] || systemctl daemon-reload
-    systemctl enable annex-agent.service
+    if [ -d /run/systemd/system ]; then
+        systemctl daemon-reload
+        # An earlier version's watch has no reason to stay.
+        systemctl try-restart annex-agent-watch.service
+    fi
+    systemctl enable annex-agent.service annex-agent-watch.service
 }
 
 case $ID in
