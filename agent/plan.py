@@ -21,7 +21,7 @@ from .steps import RemoveFile, SetHostName, Step, WriteFile
 from .stop_steps import StopDaemons, WithdrawSlot
 from .stores import Stores, forget, gone, record, stores, stranger
 from .system import CONFIGURED, LEAVING_FILE
-from .unit_steps import FollowUnit
+from .unit_steps import EndWatch, FollowUnit
 from .worker_config import notes, worker_blocks, worker_host_name
 
 SLOT_DEADLINE_S = 120.0
@@ -83,8 +83,9 @@ def build_stop_plan(instance_id: Optional[str], mode: str, timeout_s: float) -> 
 
 def build_clean_plan(host: Host, keep_condor: bool) -> Plan:
     """What makes an image of this disk nobody's; ``keep_condor`` leaves HTCondor's own files where they are."""
+    watch = [EndWatch()] if host.is_live else []
     fence = [LowerFence()] if host.is_live else []
-    return Plan((*own_files(host), *([] if keep_condor else condor_files(host)), *fence, *records()))
+    return Plan((*watch, *own_files(host), *([] if keep_condor else condor_files(host)), *fence, *records()))
 
 
 def _purge(facts: Facts) -> List[Step]:

@@ -8,7 +8,6 @@ start is gone, or stands for another configuration: a stop takes the mark away f
 The process is a Python of its own rather than a fork of the agent, whose libraries it does not need.
 """
 
-import contextlib
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from . import claimant
 from .errors import AnnexError, CommandError, CommandUnavailable, DaemonError
 from .processes import Child, Completed, into_background
 from .system import CONFIGURED, STATE_DIR, System
@@ -24,7 +24,6 @@ from .system import CONFIGURED, STATE_DIR, System
 LOCK = f"{STATE_DIR}/supervisor"
 _MASTER = "condor_master"
 _LAUNCH_TIMEOUT_S = 30.0
-_END_TIMEOUT_S = 10.0
 _CLEARING_FAST_S = 10.0
 _CLEARING_TIMEOUT_S = 60.0
 _LOOK_S = 1.0  # how often the mark is looked at during a pause
@@ -75,16 +74,8 @@ def running(system: System) -> Optional[int]:
 
 def end(system: System) -> None:
     """Have the supervisor end, if there is one; a master that it still runs is asked to end, gracefully, first."""
-    for number, patience_s in ((signal.SIGTERM, _END_TIMEOUT_S), (signal.SIGKILL, _END_TIMEOUT_S)):
-        pid = running(system)
-        if pid is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-        deadline = time.monotonic() + patience_s
-        while running(system) == pid and time.monotonic() < deadline:
-            time.sleep(0.02)
-    if running(system) is not None:
+    pid = claimant.end(system, LOCK)
+    if pid is not None:
         raise DaemonError(f"the supervisor of {_MASTER} (pid {pid}) could not be ended, not even by SIGKILL")
 
 

@@ -7,6 +7,7 @@ from .system import CONFIGURED, System
 
 AGENT_UNIT = "annex-agent.service"
 CONDOR_UNIT = "condor.service"
+WATCH_UNIT = "annex-agent-watch.service"
 _RUNS = "/run/systemd/system"  # sd_booted(3)
 _LOOK_TIMEOUT_S = 10.0
 _DO_TIMEOUT_S = 120.0  # it may have to wait for what HTCondor's unit is ordered after
@@ -42,6 +43,10 @@ class Systemd:
     def start(self, unit: str) -> None:
         """Start a unit, and wait until systemd has done so; a condition that does not hold is no error to systemd."""
         self._do("start", unit)
+
+    def stop(self, unit: str) -> None:
+        """Stop a unit, and wait until systemd has done so."""
+        self._do("stop", unit)
 
     def settle(self, unit: str) -> None:
         """Have a unit whose processes were ended stay stopped: systemd may be about to start it again."""

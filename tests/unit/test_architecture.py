@@ -27,8 +27,8 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         "archive aws_refusals bundle_config check.report emulator.content given imds.access json_document logs"
         " model multipart processes trust_secrets yaml_document",
         "aws bundle emulator.answers fence iam_policy imds.transport network process_tree security system values",
-        "daemons emulator.server ending_rules fence_tools htcondor imds.refusals imds.retries key network_values"
-        " role_policies secret_sources signal_message state systemd terms",
+        "claimant daemons emulator.server ending_rules fence_tools htcondor imds.refusals imds.retries key"
+        " network_values role_policies secret_sources signal_message state systemd terms watch.presence",
         "emulator ending_keys imds.client lifecycle_hooks machine stack_signal supervisor worker_config worker_keys",
         "host imds.instance pool schema simulation steps",
         "daemon_steps fence_steps imds.credentials json_schema mapping progress secret_steps stop_steps unit_steps",

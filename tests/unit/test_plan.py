@@ -21,7 +21,7 @@ from annex_agent.secret_steps import ForgetSecret, StoreSecret
 from annex_agent.steps import EmptyDirectory, RemoveFile, SetHostName, WriteFile
 from annex_agent.stop_steps import StopDaemons, WithdrawSlot
 from annex_agent.system import CONFIGURED
-from annex_agent.unit_steps import FollowUnit
+from annex_agent.unit_steps import EndWatch, FollowUnit
 
 from .conftest import WIKI as BARE
 
@@ -209,7 +209,8 @@ def test_this_instances_own_remains_stay() -> None:
 def test_an_image_keeps_nothing_of_one_instance_and_the_record_goes_last() -> None:
     plan = build_clean_plan(strange("a-name"), keep_condor=False)
     assert LowerFence() in plan.steps
-    assert [getattr(step, "path", None) for step in plan.steps] == [
+    assert plan.steps[0] == EndWatch(), "it would write its own record again"
+    assert [getattr(step, "path", None) for step in plan.steps[1:]] == [
         CONFIGURED,
         CONFIG_FILE,
         CLOUD_INIT_FILE,
@@ -220,6 +221,11 @@ def test_an_image_keeps_nothing_of_one_instance_and_the_record_goes_last() -> No
         "/run/annex-agent",
         "/var/lib/annex-agent",
     ]
+
+
+def test_the_watch_of_this_machine_is_none_of_a_trees() -> None:
+    steps = build_clean_plan(strange(None)._replace(is_live=False), keep_condor=False).steps
+    assert {type(step) for step in steps}.isdisjoint({EndWatch, LowerFence})
 
 
 def test_a_host_name_that_was_left_as_it_was_stays() -> None:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 import annex_agent
-from annex_agent import supervisor
+from annex_agent import claimant, supervisor
 from annex_agent.daemons import Daemons
 from annex_agent.errors import CommandUnavailable
 from annex_agent.supervisor import Pacing
@@ -225,7 +225,7 @@ def test_to_end_it_waits_for_the_master_and_can_be_said_twice(stage: Stage) -> N
 
 
 def test_one_that_hangs_is_ended_too(stage: Stage, monkeypatch: "pytest.MonkeyPatch") -> None:
-    monkeypatch.setattr(supervisor, "_END_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(claimant, "_PATIENCE_S", 0.3)
     started = stage.start()
     started.suspend()
     supervisor.end(stage.live)
