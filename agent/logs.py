@@ -7,10 +7,12 @@ import sys
 import time
 from typing import Dict
 
+from .console import ConsoleHandler
 from .journal import JournalHandler, priority
 
 LOG = logging.getLogger("annex_agent")
 _EXTRAS = ("step", "result", "seconds")  # what a record may carry beside its message
+_LAST_WORDS = frozenset({"watch"})  # the commands whose warnings may be the last that the machine says
 _KNOWN: Dict[str, str] = {}
 
 
@@ -18,11 +20,13 @@ def set_up(log_format: str, verbosity: int, command: str = "") -> None:
     """Send our log to stderr; ``verbosity`` is -1 (warnings), 0 (a line a step) or 1 (everything).
 
     Where stderr is the journal, an event goes there with fields: ANNEX_AGENT_STEP, _RESULT, _SECONDS, and what ``know``
-    was told of.
+    was told of.  What the watch warns of there is written to the machine's console, too.
     """
     for earlier in LOG.handlers:
         earlier.close()
     LOG.handlers[:] = [_handler(log_format)]
+    if command in _LAST_WORDS and _to_journal():
+        LOG.addHandler(ConsoleHandler())
     LOG.propagate = False
     LOG.setLevel({-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG))
     _KNOWN.clear()

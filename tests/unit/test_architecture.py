@@ -22,8 +22,8 @@ MODULES = {
 LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "__init__ budget check check.finding check.outside emulator.http emulator.profile emulator.watch errors"
-        " grammar journal kit ladder options render secret unpacking watch watch.model",
+        "__init__ budget check check.finding check.outside console emulator.http emulator.profile emulator.watch"
+        " errors grammar journal kit ladder options render secret unpacking watch watch.model",
         "archive aws_refusals bundle_config check.report emulator.content given imds.access json_document logs"
         " model multipart processes trust_secrets yaml_document",
         "aws bundle emulator.answers fence iam_policy imds.transport network process_tree security system values",

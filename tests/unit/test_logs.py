@@ -11,7 +11,7 @@ from typing import Iterator
 
 import pytest
 
-from annex_agent import journal
+from annex_agent import console, journal
 from annex_agent.logs import LOG, set_up
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -21,6 +21,23 @@ pytestmark = pytest.mark.usefixtures("quiet_log")
 def no_journal(monkeypatch: "pytest.MonkeyPatch") -> None:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     monkeypatch.setattr(journal, "SOCKET", "/nowhere/journal/socket")  # the running machine's is not ours to write to
+
+
+@pytest.fixture(autouse=True)
+def its_console(monkeypatch: "pytest.MonkeyPatch", tmp_path: Path) -> Path:
+    """In place of the running machine's."""
+    path = tmp_path / "console"
+    monkeypatch.setattr(console, "CONSOLE", str(path))
+    return path
+
+
+@pytest.fixture
+def screen(its_console: Path) -> Iterator[int]:
+    """Whoever looks at the console reads this descriptor."""
+    os.mkfifo(its_console)
+    descriptor = os.open(its_console, os.O_RDONLY | os.O_NONBLOCK)
+    yield descriptor
+    os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -136,3 +153,42 @@ def test_other_libraries_are_not_heard(capsys: "pytest.CaptureFixture[str]") -> 
     set_up("text", 1)
     logging.getLogger("urllib3").debug("Starting new HTTP connection")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "in_journal", "shown"),
+    [
+        ("watch", True, b"\r\nannex-agent: take care\r\n\r\nannex-agent: no\r\n"),
+        ("watch", False, b""),
+        ("start", True, b""),
+        ("stop", True, b""),
+    ],
+)
+def test_what_the_watch_warns_of_is_on_the_console_too(
+    screen: int, monkeypatch: "pytest.MonkeyPatch", tmp_path: Path, command: str, in_journal: bool, shown: bytes
+) -> None:
+    with stderr_to(tmp_path / "stream") as stream:
+        if in_journal:
+            monkeypatch.setenv("JOURNAL_STREAM", stream)
+        set_up("text", 1, command)
+        everything()
+    assert os.read(screen, 4096) == shown
+
+
+def an_error(words: str) -> logging.LogRecord:
+    return logging.LogRecord("annex_agent", logging.ERROR, "x", 1, words, (), None)
+
+
+def test_a_console_gets_a_line_of_ascii_that_commands_it_nothing(screen: int) -> None:
+    console.ConsoleHandler().handle(an_error("two\nlines: \x1b[2J ä"))
+    assert os.read(screen, 4096) == b"\r\nannex-agent: two lines: [2J \\xe4\r\n"
+
+
+def test_a_console_that_is_not_there_is_not_made(its_console: Path) -> None:
+    console.ConsoleHandler().handle(an_error("no"))
+    assert not its_console.exists()
+
+
+def test_a_console_that_takes_nothing_is_not_waited_for(its_console: Path) -> None:
+    os.mkfifo(its_console)  # nobody reads it
+    console.ConsoleHandler().handle(an_error("no"))
