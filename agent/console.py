@@ -5,12 +5,12 @@ import logging
 import os
 
 CONSOLE = "/dev/console"
-# A console that is not there is not made, one that takes nothing is not waited for, and it does not become our terminal.
+# One that is not there is not made, one that takes nothing is not waited for, and none becomes our terminal.
 _HOW = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK
 
 
 class ConsoleHandler(logging.Handler):
-    """Writes warnings and worse to the console, each in a line; where that is not possible, nothing is lost but that."""
+    """Writes warnings and worse to the console, each in a line; where that is not possible, they are lost."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -7,7 +7,6 @@ import sys
 import time
 from typing import Dict
 
-from .console import ConsoleHandler
 from .journal import JournalHandler, priority
 
 LOG = logging.getLogger("annex_agent")
@@ -26,6 +25,8 @@ def set_up(log_format: str, verbosity: int, command: str = "") -> None:
         earlier.close()
     LOG.handlers[:] = [_handler(log_format)]
     if command in _LAST_WORDS and _to_journal():
+        from .console import ConsoleHandler  # noqa: PLC0415 - no boot needs it
+
         LOG.addHandler(ConsoleHandler())
     LOG.propagate = False
     LOG.setLevel({-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG))
