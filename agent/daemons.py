@@ -3,16 +3,14 @@
 import contextlib
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, Tuple
 
 from .ladder import Rung
 from .model import Daemon, Master
+from .process_names import named
 
 if TYPE_CHECKING:
     from .process_tree import ProcessTree
-
-_PROC = Path("/proc")
 
 
 class Daemons:
@@ -56,15 +54,5 @@ class Daemons:
 
 def _is_any() -> bool:
     """Whether a process bears such a name; True where the kernel does not tell it in /proc."""
-    try:
-        pids = [name for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 - names are all that is needed
-    except OSError:
-        return True
-    return not pids or any(_name(pid).startswith("condor_") for pid in pids)
-
-
-def _name(pid: str) -> str:
-    try:
-        return (_PROC / pid / "comm").read_text(encoding="ascii", errors="replace")
-    except OSError:  # it has ended meanwhile
-        return ""
+    found = named("condor_")
+    return found is None or bool(found)

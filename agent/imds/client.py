@@ -6,9 +6,10 @@ Source: EC2 user guide, "Use the Instance Metadata Service to access instance me
 import time
 from typing import Callable, Dict, Mapping, NamedTuple, Optional
 
+from ..errors import MetadataError
 from . import refusals
 from .access import Access
-from .transport import Reply, TransientError, Transport
+from .reply import Reply, TransientError, Transport
 
 TOKEN_PATH = "latest/api/token"  # noqa: S105 - a path, not a secret
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
@@ -24,18 +25,23 @@ class _Token(NamedTuple):
 
 
 class Imds:
-    """Reads keys; every failure is a ``MetadataError`` with a remedy."""
+    """Reads keys; every failure is a ``MetadataError`` with a remedy.
+
+    With a ``transport`` of the caller's own it asks once: whoever brings one comes again by himself.
+    """
 
     def __init__(
         self,
         access: Access,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        transport: Optional[Transport] = None,
     ) -> None:
         self._access = access
         self._sleep = sleep
         self._clock = clock
-        self._transport = Transport(access, clock() + access.deadline_s, clock)
+        self._persists = transport is None
+        self._transport = transport or _by_requests(access, clock)
         self._endpoint: Optional[str] = None  # known once one of the candidates has answered
         self._token: Optional[_Token] = None
         self.speaks_v1_only = False
@@ -118,14 +124,25 @@ class Imds:
         try:
             return attempt()
         except TransientError as err:
+            if not self._persists:
+                raise self._gave_up(err) from err
             first = err
         from .retries import Retries  # noqa: PLC0415 - slow to load, and a service that is well needs none
 
         try:
             return Retries(self._transport.deadline, self._clock, self._sleep).persist(attempt, first)
         except TransientError as err:
-            has_token = bool(self._token) or self.speaks_v1_only
-            raise refusals.gave_up(self._access, self.endpoint, err, has_token) from err
+            raise self._gave_up(err) from err
+
+    def _gave_up(self, err: TransientError) -> MetadataError:
+        has_token = bool(self._token) or self.speaks_v1_only
+        return refusals.gave_up(self._access, self.endpoint, err, has_token)
+
+
+def _by_requests(access: Access, clock: Callable[[], float]) -> Transport:
+    from .transport import RequestsTransport  # noqa: PLC0415 - half of what the watch may take of the memory
+
+    return RequestsTransport(access, clock() + access.deadline_s, clock)
 
 
 def _freshness_s(headers: Mapping[str, str]) -> float:

@@ -5,7 +5,7 @@ Status codes and metadata options: EC2 user guide, "Use IMDS" and "Modify instan
 
 from ..errors import MetadataError, MetadataUnreachable
 from .access import Access
-from .transport import TransientError
+from .reply import TransientError
 
 
 def gave_up(access: Access, endpoint: str, err: TransientError, has_token: bool) -> MetadataError:

@@ -5,7 +5,7 @@ from typing import Callable, List, NamedTuple, TypeVar
 
 import tenacity
 
-from .transport import TransientError
+from .reply import TransientError
 
 _T = TypeVar("_T")
 _FIRST_PAUSE_S = 0.2

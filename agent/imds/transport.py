@@ -1,46 +1,20 @@
-"""One request to the metadata service: what came back, or why another try is worth while.
-
-The only module that speaks HTTP.
-"""
+"""One request to the metadata service by way of requests: what came back, or why another try is worth while."""
 
 import time
 from email.utils import parsedate_to_datetime
-from typing import Callable, Mapping, NamedTuple
+from typing import Callable, Mapping
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from ..errors import MetadataError
 from .access import Access
+from .reply import Reply, TransientError, too_large
 
 _CHUNK = 8192
 
 
-class Reply(NamedTuple):
-    """A whole answer that may be final: any status but 429 and 5xx."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class TransientError(Exception):
-    """Worth another try.
-
-    ``unconnected``: nothing answered at all.  ``silent``: a connection was made, and then nothing came.
-    ``retry_after_s``: how long the service asked to be left alone.
-    """
-
-    def __init__(
-        self, reason: str, retry_after_s: float = 0.0, unconnected: bool = False, silent: bool = False
-    ) -> None:
-        super().__init__(reason)
-        self.retry_after_s = retry_after_s
-        self.unconnected = unconnected
-        self.silent = silent
-
-
-class Transport:
+class RequestsTransport:
     """Sends requests on one kept connection, none of them after ``deadline`` (in ``clock``'s seconds)."""
 
     def __init__(self, access: Access, deadline: float, clock: Callable[[], float]) -> None:
@@ -82,10 +56,7 @@ class Transport:
             if self._clock() > self.deadline:
                 raise TransientError(f"{url} did not end in time")
         if len(body) > limit or (size or 0) > limit:
-            raise MetadataError(
-                f"{url} is larger than {limit // 1024} KiB: EC2 serves nothing of that size, "
-                "so something else answers at this address"
-            )
+            raise MetadataError(too_large(url, limit))
         if size is not None and len(body) < size:
             raise TransientError(f"{url} was cut short ({len(body)} of {size} bytes)")
         return body

@@ -23,19 +23,21 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "__init__ budget check check.finding check.outside console emulator.http emulator.profile emulator.watch"
-        " errors grammar journal kit ladder options render secret unpacking watch watch.model",
-        "archive aws_refusals bundle_config check.report emulator.content given imds.access json_document logs"
-        " model multipart processes trust_secrets yaml_document",
-        "aws bundle emulator.answers fence iam_policy imds.transport network process_tree security system values",
-        "claimant daemons emulator.server ending_rules fence_tools htcondor imds.refusals imds.retries key"
-        " network_values role_policies secret_sources signal_message state systemd terms watch.presence",
-        "emulator ending_keys imds.client lifecycle_hooks machine stack_signal supervisor worker_config worker_keys",
-        "host imds.instance pool schema simulation steps",
-        "daemon_steps fence_steps imds.credentials json_schema mapping progress secret_steps stop_steps unit_steps",
-        "imds leftovers settings status stores",
-        "annex_launch document entrusted kit.request metadata plan role_session",
+        " errors grammar imds.reply journal kit ladder options process_names render secret unpacking watch"
+        " watch.model",
+        "archive aws_refusals bundle_config check.report emulator.content given imds.access imds.retries"
+        " json_document logs model multipart processes trust_secrets yaml_document",
+        "aws bundle emulator.answers fence iam_policy imds.plain imds.refusals imds.transport network"
+        " process_tree security system values",
+        "claimant daemons emulator.server ending_rules fence_tools htcondor imds.client key network_values"
+        " role_policies secret_sources signal_message state systemd terms watch.presence",
+        "emulator ending_keys imds.instance lifecycle_hooks machine stack_signal supervisor worker_config worker_keys",
+        "host imds.credentials pool schema simulation steps",
+        "daemon_steps fence_steps imds json_schema mapping progress secret_steps stop_steps unit_steps",
+        "leftovers metadata role_session settings status stores",
+        "annex_launch document entrusted kit.request plan signalling",
         "apply explanation fetching kit.central_manager kit.role kit.security_group kit.submit kit.token"
-        " kit.user_data signalling unmarked",
+        " kit.user_data unmarked",
         "forms kit.launch_template",
         "kit.parts parts",
         "userdata",
@@ -59,8 +61,8 @@ FENCES: Dict[str, Set[str]] = {
     "botocore": {"aws"},
     "boto3": set(),  # which is loaded later than botocore, and knows no more
     "yaml": {"yaml_document", "emulator.profile"},
-    "http": {"emulator.http", "emulator.server"},
-    "socket": {"check.outside", "emulator.server", "journal", "system"},  # system: the host name
+    "http": {"emulator.http", "emulator.server", "imds.plain"},
+    "socket": {"check.outside", "emulator.server", "imds.plain", "journal", "system"},  # system: the host name
     "ctypes": {"check.outside"},
     # What starts processes, and what writes to the machine.
     "subprocess": {"processes"},
