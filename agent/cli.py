@@ -10,7 +10,7 @@ from types import FrameType
 from typing import NoReturn, Optional, Sequence
 
 from . import __version__, logs
-from .errors import AnnexError, ConfigError
+from .errors import AnnexError, ConfigError, UsageError
 from .options import Options
 
 _EXIT_CODES = """\
@@ -25,7 +25,10 @@ exit codes:
   7  the daemons did not come up or go down
   130  interrupted (Ctrl-C, SIGTERM)
 """
-_COMMANDS = ("start", "configure", "stop", "status", "check", "clean", "simulate", "validate", "kit", "signal")
+_COMMANDS = (
+    *("start", "configure", "stop", "status", "check", "clean", "watch", "simulate", "validate", "kit"),
+    *("signal",),
+)
 # The commands that take a word of their own, and what it is.
 _ARGUMENT = {"validate": "FILE", "kit": "PART", "signal": "EVENT"}
 _OWN_OPTIONS = {
@@ -48,6 +51,7 @@ commands:
   status     what annex-agent did, and how the daemons and the slot are now
   check      look whether this image or instance has all that a worker needs, and what to do where it has not
   clean      remove what belongs to this one instance, before an image is made of its disk
+  watch      see the end of this machine coming, and bring it about in time: until it is stopped itself
   simulate   run the embedded metadata service on this machine
   validate   say what is wrong in a file of user-data or settings, or what it sets: validate FILE, on any machine
   signal     tell CloudFormation and Auto Scaling, where the settings ask for it, of success, failure, complete (it may
@@ -94,6 +98,12 @@ def _run(options: Options) -> int:
 
         act = signalling.preview if options.dry_run else signalling.signal
         return act(options.argument, options.root.resolve(), os.environ)
+    if options.command == "watch":  # it stays in memory for as long as the machine is on
+        if options.dry_run or options.simulate:
+            raise UsageError("watch waits for what happens, there is nothing to show before: see annex-agent status")
+        from .watch import loop  # noqa: PLC0415
+
+        return loop.watch(options.root, os.environ)
     from . import commands  # noqa: PLC0415
 
     return int(getattr(commands, options.command)(options))

@@ -31,6 +31,12 @@ def children(pid: int, proc: str = PROC) -> Tuple[int, ...]:
     return tuple(int(word) for word in _read(f"{proc}/{pid}/task/{pid}/children").split())
 
 
+def parent(pid: int, proc: str = PROC) -> Optional[int]:
+    """The process above it; None where there is no such process."""
+    fields = _fields(pid, proc)
+    return int(fields[1]) if len(fields) > 1 else None
+
+
 def began_s(pid: int, proc: str = PROC) -> Optional[float]:
     """When it was started, in ``time.CLOCK_BOOTTIME``'s seconds; None where there is no such process."""
     fields = _fields(pid, proc)

@@ -27,10 +27,10 @@ class Completed(NamedTuple):
 
 
 class Child(NamedTuple):
-    """A process of ours that runs on; what it writes goes to a file in memory."""
+    """A process of ours that runs on; what it writes goes to a file in memory, or, with None, where ours goes."""
 
     pid: int
-    output: int
+    output: Optional[int] = None
 
     def ended(self) -> Optional[int]:
         """How it ended, as a shell would say it (128 and more: by a signal); None while it runs."""
@@ -41,9 +41,16 @@ class Child(NamedTuple):
 
     def last_words(self) -> str:
         """The end of what it wrote, on one line; it can be asked for once."""
+        if self.output is None:
+            return ""
         with os.fdopen(self.output, "rb") as file:
             file.seek(max(0, os.fstat(self.output).st_size - 500))
             return " ".join(_text(file.read()).split())
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal for it and all of its process group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
 
 
 class MemoryFile(NamedTuple):
@@ -110,15 +117,16 @@ def launch(argv: Sequence[str], environ: Mapping[str, str], timeout_s: float) ->
         return Completed(tuple(argv), code, "", _text(output.read()))
 
 
-def start_child(argv: Sequence[str], environ: Mapping[str, str]) -> Child:
+def start_child(argv: Sequence[str], environ: Mapping[str, str], speaks: bool = False) -> Child:
     """Start a process in the foreground, in a process group of its own; ``argv[0]`` is its path.
 
     Signals that the caller has blocked are not blocked there, and those that it ignores are not ignored.
+    ``speaks``: what it writes goes to our stderr.
     """
-    output = os.memfd_create("output")
+    output = None if speaks else os.memfd_create("output")
     files = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        *((os.POSIX_SPAWN_DUP2, output, stream) for stream in (1, 2)),
+        *((os.POSIX_SPAWN_DUP2, 2 if output is None else output, stream) for stream in (1, 2)),
     ]
     name = os.path.basename(argv[0])  # noqa: PTH119 - of a word, not of a file
     env = {"PATH": COMMAND_PATH, "LANG": "C", **environ}
@@ -127,7 +135,8 @@ def start_child(argv: Sequence[str], environ: Mapping[str, str]) -> Child:
             *(argv[0], [name, *argv[1:]], env), file_actions=files, setpgroup=0, setsigmask=(), setsigdef=_DEFAULT
         )
     except OSError as err:
-        os.close(output)
+        if output is not None:
+            os.close(output)
         raise CommandUnavailable(f"{argv[0]} cannot be run ({err.strerror}): is it installed?") from err
     return Child(pid, output)
 

@@ -79,6 +79,23 @@ class System:
         except OSError as err:
             raise AnnexError(f"{path} cannot be read ({err.strerror}): run as root, or mend what stands there") from err
 
+    def read_end(self, path: str, limit: int) -> bytes:
+        """The last ``limit`` bytes of the file at ``path``; nothing where there is none, or none that can be read."""
+        try:
+            with self._real(path).open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
+                return file.read(limit)
+        except OSError:
+            return b""
+
+    def stamp(self, path: str) -> Optional[Tuple[int, ...]]:
+        """Another one whenever ``path`` is written anew, None where there is nothing: cheaper than to read it."""
+        try:
+            info = self._real(path).stat()
+        except OSError:
+            return None
+        return info.st_mtime_ns, info.st_size, info.st_ino
+
     def has_remains(self, path: str) -> bool:
         """Whether an interrupted write of ``path`` has left its temporary file."""
         return _temporary(self._real(path)).exists()
@@ -224,9 +241,12 @@ class System:
         """Start a daemon that puts itself into the background, with no descriptor of ours kept open."""
         return processes.launch(argv, environ, timeout_s)
 
-    def start_child(self, argv: Sequence[str], environ: Mapping[str, str]) -> Child:
-        """Start a process in the foreground, in a process group of its own; ``argv[0]`` is its path."""
-        return processes.start_child(argv, environ)
+    def start_child(self, argv: Sequence[str], environ: Mapping[str, str], speaks: bool = False) -> Child:
+        """Start a process in the foreground, in a process group of its own; ``argv[0]`` is its path.
+
+        ``speaks``: what it writes goes to our stderr, not to a file in memory.
+        """
+        return processes.start_child(argv, environ, speaks)
 
     def claim(self, path: str) -> bool:
         """Hold the lock at ``path`` until this process ends; False where another process holds it."""

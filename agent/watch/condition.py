@@ -1,0 +1,134 @@
+"""How this machine is, looked at so cheaply that it may be done every few seconds for months."""
+
+import time
+from typing import Callable, Dict, FrozenSet, NamedTuple, Optional, Tuple
+
+from .. import hold, process_names
+from ..errors import AnnexError
+from ..htcondor import HTCondor
+from ..model import MASTER, STARTD
+from ..state import boot_id
+from ..status import PATH as RECORD
+from ..status import read_runs
+from ..system import CONFIGURED, System
+from ..terms import Terms
+from .ended import Ended
+from .listing import Listing
+from .model import Condition, Heard, Memory
+
+STARTER = "condor_starter"
+_SCAN_S = 15.0  # between two looks at all processes, while nothing is near
+_Find = Callable[[str], Optional[Dict[int, str]]]
+
+
+class _Bootstrap(NamedTuple):
+    """How the last ``start`` ended, and when; empty: there was none since the boot."""
+
+    state: str = ""
+    ended: Optional[float] = None
+
+
+class Lookout:
+    """Looks, and remembers what need not be looked at again."""
+
+    def __init__(
+        self,
+        system: System,
+        htcondor: HTCondor,
+        find: _Find = process_names.named,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._system = system
+        self._daemons = _Daemons(find, clock)
+        self._ended = Ended(system, htcondor)
+        self._listing = Listing(system, clock)
+        self._stamp: Optional[Tuple[int, ...]] = None
+        self._bootstrap = _Bootstrap()
+        self._boot_id = boot_id(system)
+
+    def look(self, now: float, terms: Terms, heard: Heard, memory: Memory, working: FrozenSet[str]) -> Condition:
+        """``now`` is by EC2's clock, as all times in the answer are."""
+        near = bool(memory.leaving or memory.announced or heard.announcements or working)
+        runs, has_jobs = self._daemons.look(near)
+        bootstrap = self._bootstrapped()
+        is_wanted = self._system.stamp(CONFIGURED) is not None
+        booted = now - _up_s()
+        came_up = bootstrap.state == "done"
+        return Condition(
+            boot_id=self._boot_id,
+            booted=booted,
+            bootstrap=bootstrap.state,
+            bootstrap_ended=None if bootstrap.ended is None else bootstrap.ended + heard.ahead_s,
+            is_wanted=is_wanted,
+            runs=runs,
+            has_jobs=has_jobs,
+            ended=self._ended.why() if is_wanted and came_up and not runs else self._ended.forget(),
+            listed=self._listed(now, booted, came_up, runs, terms, heard, memory),
+            is_held=hold.is_held(self._system, now),
+            working=working,
+        )
+
+    def _bootstrapped(self) -> _Bootstrap:
+        stamp = self._system.stamp(RECORD)
+        if stamp is None or stamp != self._stamp or self._bootstrap.state == "running":
+            self._stamp = stamp
+            self._bootstrap = _last_start(self._system) if stamp else _Bootstrap()
+        return self._bootstrap
+
+    def _listed(
+        self, now: float, booted: float, came_up: bool, runs: bool, terms: Terms, heard: Heard, memory: Memory
+    ) -> Optional[bool]:
+        """Asking takes a process and the pool's time: only where something follows from the answer."""
+        settings = terms.settings
+        is_late = now > booted + settings.unregistered_s - _ASK_BEFORE_S
+        matters = settings.unreachable_s is not None or (is_late and not (came_up or memory.has_registered))
+        instance_id = terms.instance_id or heard.instance_id
+        return self._listing.look(instance_id) if matters and runs and instance_id else self._listing.forget()
+
+
+_ASK_BEFORE_S = 120.0  # the first answer, and another one, before anything follows from it
+
+
+class _Daemons:
+    """Whether HTCondor runs, and a job."""
+
+    def __init__(self, find: _Find, clock: Callable[[], float]) -> None:
+        self._find, self._clock = find, clock
+        self._names: Dict[int, str] = {}
+        self._due = 0.0
+
+    def look(self, near: bool) -> Tuple[bool, bool]:
+        """``near``: something is about to happen, or happens."""
+        if near or self._clock() >= self._due or not self._are_as_before():
+            self._names = self._find("condor_") or {}
+            self._due = self._clock() + _SCAN_S
+        names = set(self._names.values())
+        return MASTER in names, STARTER in names or self._has_starter()
+
+    def _are_as_before(self) -> bool:
+        return all(process_names.name(pid) == word for pid, word in self._names.items())
+
+    def _has_starter(self) -> bool:
+        """Whether a startd has started one since all processes were looked at; where the kernel tells it."""
+        startds = [pid for pid, word in self._names.items() if word == STARTD]
+        return any(process_names.name(child) == STARTER for pid in startds for child in process_names.children(pid))
+
+
+def _last_start(system: System) -> _Bootstrap:
+    try:
+        starts = [run for run in read_runs(system) if run.get("command") == "start"]
+    except AnnexError:
+        return _Bootstrap()
+    if not starts:
+        return _Bootstrap()
+    state, began, seconds = (starts[-1].get(name) for name in ("state", "began", "seconds"))
+    if state == "running" and not system.is_busy():
+        state = "failed"  # it was killed, and could not say so
+    ended = began + seconds if isinstance(began, float) and isinstance(seconds, float) else None
+    return _Bootstrap(str(state), ended)
+
+
+def _up_s() -> float:
+    """How long this machine, or this container, has been up: as long as its first process."""
+    began_s = process_names.began_s(1)
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - (began_s or 0.0)

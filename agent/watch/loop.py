@@ -1,0 +1,158 @@
+"""The loop: listen, look, decide, act; again and again until somebody ends the process."""
+
+import signal
+import time
+from pathlib import Path
+from typing import Callable, Dict, FrozenSet, Mapping, Optional, Tuple, TypeVar
+
+from .. import terms
+from ..errors import AnnexError, UsageError
+from ..htcondor import HTCondor
+from ..logs import LOG, know
+from ..state import boot_id
+from ..system import STATE_DIR, System
+from ..systemd import Systemd
+from ..terms import Terms
+from . import memory
+from .actions import Errands
+from .condition import Lookout
+from .decision import decide
+from .leaving import Notice
+from .listener import Listener
+from .model import Act, Heard, Memory, PowerOff, Say, Stop, TakeJobs, Tell
+from .power import Power
+
+LOCK = f"{STATE_DIR}/watch"
+NOBODY: FrozenSet[str] = frozenset()
+POWER_OFF = PowerOff("").name
+_EARLY_S = 0.1  # by which a turn may come before its time, and still be one that listens
+_AGAIN_S = 3600.0
+_HURRY_S = 1.0  # between two turns, but not between two questions to the metadata service, while this machine leaves
+_T = TypeVar("_T")
+
+
+def watch(root: Path, environ: Mapping[str, str]) -> int:
+    """Until SIGTERM or SIGINT; only one in a machine."""
+    system = System(root)
+    if not system.is_live:
+        raise UsageError("watch concerns the running machine: leave --root out")
+    if system.uid != 0:
+        raise UsageError("watch ends daemons and switches the machine off, and needs root: use sudo")
+    if not system.claim(LOCK):
+        raise AnnexError(f"annex-agent watch runs already (pid {system.holder(LOCK)}), and one is enough")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    loop = Loop(system, environ)
+    LOG.info("watching for the end of this machine")
+    try:
+        loop.run(time.sleep)
+    except KeyboardInterrupt:
+        LOG.info("told to end")
+        return 0
+
+
+class Loop:
+    """What is remembered from turn to turn, and who listens, looks and acts."""
+
+    def __init__(
+        self,
+        system: System,
+        environ: Mapping[str, str],
+        errands: Optional[Errands] = None,
+        lookout: Optional[Lookout] = None,
+        notice: Optional[Notice] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._system, self._clock = system, clock
+        self._listener = Listener(environ)
+        self._lookout = lookout or Lookout(system, HTCondor(system))
+        self._notice = notice or Notice(system)
+        self._errands = errands or Errands(system, environ)
+        self._power = Power(system, Systemd(system))
+        self._terms = Terms()
+        self._stamp: Optional[Tuple[int, ...]] = None
+        self._memory: Optional[Memory] = None
+        self._kept: Optional[Memory] = None
+        self._heard = Heard()
+        self._listens_at = 0.0
+        self._complained: Dict[Tuple[str, str], float] = {}
+
+    def run(self, wait: Callable[[float], None]) -> None:
+        """For ever; ``wait`` gets the seconds until the next turn."""
+        while True:
+            began = self._clock()
+            self._safely("a turn", self.turn)
+            wait(max(0.0, began + self._pause_s() - self._clock()))
+
+    def turn(self) -> None:
+        """Once: whatever one part of it runs into, the others are not kept from their work."""
+        self._safely("reading the terms", self._read_terms)
+        self._heard = self._safely("listening", self._listen) or self._heard._replace(announcements=(), answered=NOBODY)
+        now = time.time() + self._heard.ahead_s
+        memory = self._recalled()
+        condition = self._lookout.look(now, self._terms, self._heard, memory, self._working())
+        decision = decide(now, self._terms, self._heard, condition, memory)
+        self._memory = decision.memory
+        self._safely("remembering", self._remember)
+        self._safely("telling HTCondor", self._tell_htcondor)
+        for act in decision.acts:
+            self._safely(act.name, lambda: self._do(act))  # noqa: B023 - it is done before there is another one
+
+    def _read_terms(self) -> None:
+        """What the settings are: ``start`` writes them anew each time."""
+        stamp = self._system.stamp(terms.PATH)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._terms = terms.read(self._system) or Terms()
+            know(instance_id=self._terms.instance_id or "")
+
+    def _listen(self) -> Heard:
+        if self._clock() < self._listens_at:
+            return self._heard._replace(announcements=(), answered=NOBODY)
+        self._listens_at = self._clock() + self._terms.settings.poll_s - _EARLY_S
+        return self._listener.listen(self._terms.settings)
+
+    def _recalled(self) -> Memory:
+        """What was remembered, of this instance; who it is may be learnt late."""
+        instance_id = self._heard.instance_id or self._terms.instance_id
+        if self._memory is None or (instance_id and instance_id != self._memory.instance_id):
+            self._memory = self._kept = memory.read(self._system, instance_id, boot_id(self._system))
+        return self._memory
+
+    def _remember(self) -> None:
+        if self._memory is not None and self._memory != self._kept:
+            memory.write(self._system, self._memory)
+            self._kept = self._memory
+
+    def _tell_htcondor(self) -> None:
+        leaving = self._memory.leaving if self._memory else None
+        self._notice.settle(leaving, self._terms.startd_address_file)
+
+    def _working(self) -> FrozenSet[str]:
+        names = self._safely("looking at what runs", self._errands.working) or NOBODY
+        return names | {POWER_OFF} if self._power.is_going else names
+
+    def _do(self, act: Act) -> None:
+        if isinstance(act, Say):
+            LOG.log(act.level, "%s", act.words)
+        elif isinstance(act, PowerOff):
+            self._power.off(act.words)
+        elif isinstance(act, (Stop, Tell)) or (isinstance(act, TakeJobs) and act.start):
+            self._errands.run(act, self._terms.settings.stop_timeout_s)
+        # The rest is what HTCondor is told in each turn.
+
+    def _pause_s(self) -> float:
+        poll_s = float(self._terms.settings.poll_s)
+        is_near = self._errands.are_under_way or (self._memory and self._memory.leaving)
+        return min(poll_s, _HURRY_S) if is_near else poll_s
+
+    def _safely(self, what: str, do: Callable[[], _T]) -> Optional[_T]:
+        """What it returns; None if it fails, which is said once an hour."""
+        try:
+            return do()
+        except Exception as err:  # the watch outlives whatever it is
+            kind = (what, type(err).__name__)
+            if self._clock() - self._complained.get(kind, float("-inf")) >= _AGAIN_S:
+                self._complained[kind] = self._clock()
+                trace = None if isinstance(err, AnnexError) else err
+                LOG.error("%s failed, and is tried again: %s", what, err or kind[1], exc_info=trace)
+            return None
