@@ -50,7 +50,7 @@ class PlainTransport:
         if connection is not None and connection.sock is not None and connection.base == _base(url):
             try:
                 return self._exchange(connection, method, url, headers, limit)
-            except _Stale:
+            except _StaleError:
                 self.close()  # the service has restarted, or was tired of waiting, since the last answer
         return self._exchange(self._connected(url), method, url, headers, limit)
 
@@ -77,7 +77,7 @@ class PlainTransport:
             raise TransientError(f"{url} was not answered", silent=True) from err
         except (OSError, http.client.HTTPException) as err:
             if was_used and isinstance(err, (ConnectionError, http.client.NotConnected)):
-                raise _Stale from err
+                raise _StaleError from err
             raise _cut(url, err) from err
         try:
             return Reply(response.status, cast("Mapping[str, str]", response.headers), _body(url, response, limit))
@@ -94,7 +94,7 @@ class PlainTransport:
         return min(self._access.read_timeout_s, left_s)
 
 
-class _Stale(Exception):
+class _StaleError(Exception):
     """A kept connection turns out to have been closed."""
 
 

@@ -15,6 +15,7 @@ from .model import Stop, TakeJobs, Tell
 _SPARE_S = 120.0  # what a command may take beside what it was given to wait for
 _START_S = 900.0
 _SIGNAL_S = 45.0
+_AGAIN_S = 2.0  # before one that failed is tried again
 _CLEARLY_S = 5.0  # an earlier end than that of the stop that is under way
 Errand = Union[Stop, TakeJobs, Tell]
 
@@ -39,6 +40,7 @@ class Errands:
         self._system, self._environ, self._clock = system, environ, clock
         self._command = command or own_command()
         self._running: Dict[str, _Running] = {}
+        self._failed: Dict[str, float] = {}  # when, by name
 
     def working(self) -> FrozenSet[str]:
         """The names of those that still run."""
@@ -47,6 +49,7 @@ class Errands:
             if code is not None:
                 del self._running[name]
                 if code:
+                    self._failed[name] = self._clock()
                     LOG.error("annex-agent %s ended with %d", " ".join(_arguments(running.errand)), code)
             elif self._clock() > running.patience_until:
                 LOG.error("annex-agent %s does not end: it is killed", " ".join(_arguments(running.errand)))
@@ -60,6 +63,8 @@ class Errands:
 
     def run(self, errand: Errand, stop_timeout_s: float) -> None:
         """Start a command, unless it runs; a stop that must be through clearly earlier takes the place of another."""
+        if self._clock() - self._failed.get(errand.name, float("-inf")) < _AGAIN_S:
+            return
         ends_by = self._clock() + _within_s(errand)
         under_way = self._running.get(errand.name)
         if under_way is not None:

@@ -18,6 +18,7 @@ from .model import Condition, Heard, Memory
 
 STARTER = "condor_starter"
 _SCAN_S = 15.0  # between two looks at all processes, while nothing is near
+_ASK_BEFORE_S = 120.0  # an answer, and another one, before anything follows from it
 _Find = Callable[[str], Optional[Dict[int, str]]]
 
 
@@ -52,21 +53,20 @@ class Lookout:
         runs, has_jobs = self._daemons.look(near)
         bootstrap = self._bootstrapped()
         is_wanted = self._system.stamp(CONFIGURED) is not None
-        booted = now - _up_s()
-        came_up = bootstrap.state == "done"
-        return Condition(
+        has_ended = is_wanted and not runs and bootstrap.state == "done"
+        condition = Condition(
             boot_id=self._boot_id,
-            booted=booted,
+            booted=now - _up_s(),
             bootstrap=bootstrap.state,
             bootstrap_ended=None if bootstrap.ended is None else bootstrap.ended + heard.ahead_s,
             is_wanted=is_wanted,
             runs=runs,
             has_jobs=has_jobs,
-            ended=self._ended.why() if is_wanted and came_up and not runs else self._ended.forget(),
-            listed=self._listed(now, booted, came_up, runs, terms, heard, memory),
+            ended=self._ended.why() if has_ended else self._ended.forget(),
             is_held=hold.is_held(self._system, now),
             working=working,
         )
+        return condition._replace(listed=self._listed(now, condition, terms, heard, memory))
 
     def _bootstrapped(self) -> _Bootstrap:
         stamp = self._system.stamp(RECORD)
@@ -75,18 +75,13 @@ class Lookout:
             self._bootstrap = _last_start(self._system) if stamp else _Bootstrap()
         return self._bootstrap
 
-    def _listed(
-        self, now: float, booted: float, came_up: bool, runs: bool, terms: Terms, heard: Heard, memory: Memory
-    ) -> Optional[bool]:
+    def _listed(self, now: float, condition: Condition, terms: Terms, heard: Heard, memory: Memory) -> Optional[bool]:
         """Asking takes a process and the pool's time: only where something follows from the answer."""
-        settings = terms.settings
-        is_late = now > booted + settings.unregistered_s - _ASK_BEFORE_S
-        matters = settings.unreachable_s is not None or (is_late and not (came_up or memory.has_registered))
-        instance_id = terms.instance_id or heard.instance_id
-        return self._listing.look(instance_id) if matters and runs and instance_id else self._listing.forget()
-
-
-_ASK_BEFORE_S = 120.0  # the first answer, and another one, before anything follows from it
+        settings, instance_id = terms.settings, terms.instance_id or heard.instance_id
+        has_come = condition.bootstrap == "done" or memory.has_registered
+        is_late = not has_come and now > condition.booted + settings.unregistered_s - _ASK_BEFORE_S
+        matters = condition.runs and (is_late or settings.unreachable_s is not None)
+        return self._listing.look(instance_id) if matters and instance_id else self._listing.forget()
 
 
 class _Daemons:

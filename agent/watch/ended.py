@@ -1,7 +1,7 @@
 """Why HTCondor has ended by itself, as its own logs tell it: nobody is to lose a machine by stopping HTCondor.
 
-What somebody else ends, with condor_off, systemctl or a signal, leaves the same exit status as idleness does; the reason
-is in the logs alone.  Only the last life of a daemon counts.
+What somebody else ends, with condor_off, systemctl or a signal, leaves the same exit status as idleness does; the
+reason is in the logs alone.  Only the last life of a daemon counts.
 """
 
 import re

@@ -27,7 +27,7 @@ def text(leaving: Leaving) -> str:
         attributes["AnnexLeavingTime"] = str(int(leaving.at))
     return "\n".join(
         [
-            "# annex-agent takes this machine out of its pool. The file goes when that is taken back, or with the boot.",
+            "# annex-agent takes this machine out of its pool. It goes when that is taken back, and at a reboot.",
             "STARTD.START = False",
             *(f"{name} = {value}" for name, value in attributes.items()),
             f"STARTD_ATTRS = $(STARTD_ATTRS) {' '.join(attributes)}",

@@ -33,11 +33,12 @@ class Listing:
             self._ask(instance_id)
         return self._answer
 
-    def forget(self) -> None:
-        """Nobody wants to know."""
+    def forget(self) -> Optional[bool]:
+        """Nobody wants to know: there is no answer."""
         if self._child is not None:
             self._hear(self._child)
         self._answer = None
+        return None
 
     def _ask(self, instance_id: str) -> None:
         self._asked = self._clock()

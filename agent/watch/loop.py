@@ -3,15 +3,15 @@
 import signal
 import time
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, Mapping, Optional, Tuple, TypeVar
+from typing import Callable, Dict, FrozenSet, Mapping, NamedTuple, NoReturn, Optional, Tuple, TypeVar
 
 from .. import terms
 from ..errors import AnnexError, UsageError
 from ..htcondor import HTCondor
 from ..logs import LOG, know
 from ..state import boot_id
-from ..system import STATE_DIR, System
-from ..systemd import Systemd
+from ..system import System
+from ..systemd import AGENT_UNIT, Systemd
 from ..terms import Terms
 from . import memory
 from .actions import Errands
@@ -21,8 +21,8 @@ from .leaving import Notice
 from .listener import Listener
 from .model import Act, Heard, Memory, PowerOff, Say, Stop, TakeJobs, Tell
 from .power import Power
+from .presence import LOCK, running
 
-LOCK = f"{STATE_DIR}/watch"
 NOBODY: FrozenSet[str] = frozenset()
 POWER_OFF = PowerOff("").name
 _EARLY_S = 0.1  # by which a turn may come before its time, and still be one that listens
@@ -39,35 +39,42 @@ def watch(root: Path, environ: Mapping[str, str]) -> int:
     if system.uid != 0:
         raise UsageError("watch ends daemons and switches the machine off, and needs root: use sudo")
     if not system.claim(LOCK):
-        raise AnnexError(f"annex-agent watch runs already (pid {system.holder(LOCK)}), and one is enough")
+        raise AnnexError(f"annex-agent watch runs already (pid {running(system)}), and one is enough")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    loop = Loop(system, environ)
+    systemd = Systemd(system)
+    senses = Senses(Listener(environ), Lookout(system, HTCondor(system)))
+    hands = Hands(Notice(system), Errands(system, environ), Power(system, systemd), systemd)
     LOG.info("watching for the end of this machine")
     try:
-        loop.run(time.sleep)
+        Loop(system, senses, hands).run(time.sleep)
     except KeyboardInterrupt:
         LOG.info("told to end")
-        return 0
+    return 0
+
+
+class Senses(NamedTuple):
+    """Who listens and looks."""
+
+    listener: Listener
+    lookout: Lookout
+
+
+class Hands(NamedTuple):
+    """Who acts."""
+
+    notice: Notice
+    errands: Errands
+    power: Power
+    systemd: Systemd
 
 
 class Loop:
-    """What is remembered from turn to turn, and who listens, looks and acts."""
+    """What is remembered from turn to turn."""
 
     def __init__(
-        self,
-        system: System,
-        environ: Mapping[str, str],
-        errands: Optional[Errands] = None,
-        lookout: Optional[Lookout] = None,
-        notice: Optional[Notice] = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, system: System, senses: Senses, hands: Hands, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._system, self._clock = system, clock
-        self._listener = Listener(environ)
-        self._lookout = lookout or Lookout(system, HTCondor(system))
-        self._notice = notice or Notice(system)
-        self._errands = errands or Errands(system, environ)
-        self._power = Power(system, Systemd(system))
+        self._system, self._senses, self._hands, self._clock = system, senses, hands, clock
         self._terms = Terms()
         self._stamp: Optional[Tuple[int, ...]] = None
         self._memory: Optional[Memory] = None
@@ -76,7 +83,7 @@ class Loop:
         self._listens_at = 0.0
         self._complained: Dict[Tuple[str, str], float] = {}
 
-    def run(self, wait: Callable[[float], None]) -> None:
+    def run(self, wait: Callable[[float], None]) -> NoReturn:
         """For ever; ``wait`` gets the seconds until the next turn."""
         while True:
             began = self._clock()
@@ -89,7 +96,7 @@ class Loop:
         self._heard = self._safely("listening", self._listen) or self._heard._replace(announcements=(), answered=NOBODY)
         now = time.time() + self._heard.ahead_s
         memory = self._recalled()
-        condition = self._lookout.look(now, self._terms, self._heard, memory, self._working())
+        condition = self._senses.lookout.look(now, self._terms, self._heard, memory, self._working())
         decision = decide(now, self._terms, self._heard, condition, memory)
         self._memory = decision.memory
         self._safely("remembering", self._remember)
@@ -109,7 +116,7 @@ class Loop:
         if self._clock() < self._listens_at:
             return self._heard._replace(announcements=(), answered=NOBODY)
         self._listens_at = self._clock() + self._terms.settings.poll_s - _EARLY_S
-        return self._listener.listen(self._terms.settings)
+        return self._senses.listener.listen(self._terms.settings)
 
     def _recalled(self) -> Memory:
         """What was remembered, of this instance; who it is may be learnt late."""
@@ -125,24 +132,27 @@ class Loop:
 
     def _tell_htcondor(self) -> None:
         leaving = self._memory.leaving if self._memory else None
-        self._notice.settle(leaving, self._terms.startd_address_file)
+        self._hands.notice.settle(leaving, self._terms.startd_address_file)
 
     def _working(self) -> FrozenSet[str]:
-        names = self._safely("looking at what runs", self._errands.working) or NOBODY
-        return names | {POWER_OFF} if self._power.is_going else names
+        names = self._safely("looking at what runs", self._hands.errands.working) or NOBODY
+        return names | {POWER_OFF} if self._hands.power.is_going else names
 
     def _do(self, act: Act) -> None:
         if isinstance(act, Say):
             LOG.log(act.level, "%s", act.words)
         elif isinstance(act, PowerOff):
-            self._power.off(act.words)
+            self._hands.power.off(act.words)
+        elif isinstance(act, TakeJobs) and act.start and self._hands.systemd.runs:
+            # Its unit has more rights than ours, and HTCondor must not live and die with us.
+            self._hands.systemd.request("start", AGENT_UNIT)
         elif isinstance(act, (Stop, Tell)) or (isinstance(act, TakeJobs) and act.start):
-            self._errands.run(act, self._terms.settings.stop_timeout_s)
+            self._hands.errands.run(act, self._terms.settings.stop_timeout_s)
         # The rest is what HTCondor is told in each turn.
 
     def _pause_s(self) -> float:
         poll_s = float(self._terms.settings.poll_s)
-        is_near = self._errands.are_under_way or (self._memory and self._memory.leaving)
+        is_near = self._hands.errands.are_under_way or (self._memory and self._memory.leaving)
         return min(poll_s, _HURRY_S) if is_near else poll_s
 
     def _safely(self, what: str, do: Callable[[], _T]) -> Optional[_T]:
