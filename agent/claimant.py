@@ -9,6 +9,7 @@ from typing import Optional
 from .system import System
 
 _PATIENCE_S = 10.0  # for each way of asking
+_MOMENT_S = 0.5  # what it takes one that does not hang, however little time there is
 _PAUSE_S = 0.02
 
 
@@ -20,7 +21,7 @@ def end(system: System, lock: str) -> Optional[int]:
             return None
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + min(_PATIENCE_S, max(system.left_s, _MOMENT_S))
         while system.holder(lock) == pid and time.monotonic() < deadline:
             time.sleep(_PAUSE_S)
     return system.holder(lock)

@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Optional, Sequence
@@ -32,7 +33,7 @@ _COMMANDS = (
 # The commands that take a word of their own, and what it is.
 _ARGUMENT = {"validate": "FILE", "kit": "PART", "signal": "EVENT"}
 _OWN_OPTIONS = {
-    "stop": ("mode", "timeout"),
+    "stop": ("mode", "timeout", "within"),
     "status": ("json",),
     "check": ("json",),
     "clean": ("keep-condor",),
@@ -62,7 +63,9 @@ commands:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command; returns the exit code."""
+    began = time.monotonic()
     options = _parsed(argv)
+    options.began = began
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal or a pipe that knows only ASCII must not end us
@@ -175,6 +178,9 @@ def _command_options(parser: argparse.ArgumentParser) -> None:
     stop = parser.add_argument_group("stop")
     stop.add_argument("--mode", choices=("graceful", "peaceful", "fast"), help="the first rung (default: stop.mode)")
     stop.add_argument("--timeout", metavar="DURATION", help="for the first rung: 90s, 10m (default: stop.timeout)")
+    stop.add_argument(
+        "--within", metavar="DURATION", help="all is ended by then: the harder rungs come as late as that allows"
+    )
     parser.add_argument_group("status, check").add_argument("--json", action="store_true", help="for programs")
     parser.add_argument_group("clean").add_argument(
         "--keep-condor", action="store_true", help="leave HTCondor's own logs, spool and job directories alone"

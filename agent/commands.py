@@ -13,6 +13,7 @@ from .entrusted import ATTENDED
 from .errors import AnnexError, ConfigError, DaemonError, SecretError, UsageError
 from .gather import IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config, read_files
 from .host import read_host
+from .ladder import NEVER, SLOT_OVER_S
 from .logs import LOG, know
 from .machine import Machine, local_machine
 from .model import Settings
@@ -39,11 +40,12 @@ def configure(options: Options) -> int:
 
 def stop(options: Options) -> int:
     """Out of the pool, with no process left."""
-    machine = local_machine(System(options.root))
+    ends_at = _stop_ends_at(options)
+    machine = local_machine(System(options.root, ends_at - SLOT_OVER_S))
     _require_live(machine, "stop")
     mode, timeout_s = _stop_settings(options, machine)
     instance_id = _configured_instance(machine)
-    plan = build_stop_plan(instance_id, mode, timeout_s)
+    plan = build_stop_plan(instance_id, mode, timeout_s, ends_at)
     if options.dry_run:
         return _print_preview("stop", "", plan, machine)
     _require_root("stop")
@@ -294,13 +296,26 @@ def _require_no_daemons(machine: Machine) -> None:
 
 
 def _stop_settings(options: Options, machine: Machine) -> Tuple[str, float]:
-    """The command line's word, then config.yaml's; a broken config.yaml must not keep a machine in the pool."""
+    """The command line's word, then config.yaml's; a broken config.yaml must not keep a machine in the pool.
+
+    The first rung's time is all that ``--within`` leaves it, where nothing else is said.
+    """
+    timeout_s = _duration("--timeout", options.timeout)
     settings = Settings()._replace(**_config_fields(options, machine))
+    return options.mode or settings.stop_mode, timeout_s or (NEVER if options.within else settings.stop_timeout_s)
+
+
+def _stop_ends_at(options: Options) -> float:
+    """When all must be ended, by ``time.monotonic()``: what came before the first step has taken its time, too."""
+    within_s = _duration("--within", options.within)
+    return options.began + within_s if within_s else NEVER
+
+
+def _duration(option: str, text: Optional[str]) -> Optional[int]:
     try:
-        timeout_s = grammar.duration_s(options.timeout) if options.timeout else None
+        return grammar.duration_s(text) if text else None
     except ValueError as err:
-        raise UsageError(f"--timeout: {err}") from None
-    return options.mode or settings.stop_mode, timeout_s or settings.stop_timeout_s
+        raise UsageError(f"{option}: {err}") from None
 
 
 def _config_fields(options: Options, machine: Machine) -> Mapping[str, Any]:

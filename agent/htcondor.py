@@ -93,9 +93,10 @@ class HTCondor:
             for name, setting in _parsed(done).items()
         }
 
-    def slots(self, constraint: str) -> Tuple[Slot, ...]:
+    def slots(self, constraint: str, patience_s: float = _TIMEOUT_S) -> Tuple[Slot, ...]:
         """The slots that the pool's collector lists; ``CommandFailed`` with its words if it cannot be asked."""
-        done = self._run("condor_status", "-constraint", constraint, "-json", "-attributes", ",".join(_SLOT_ATTRIBUTES))
+        argv = ("condor_status", "-constraint", constraint, "-json", "-attributes", ",".join(_SLOT_ATTRIBUTES))
+        done = self._run(*argv, patience_s=patience_s)
         if done.code:
             raise CommandFailed(f"the collector gave no answer: {_first_sentence(done.stderr)}")
         try:
@@ -158,9 +159,9 @@ class HTCondor:
         argv = ("condor_config_val", "-dump", "-expand", "-verbose", f"^({wanted})$")
         return self._system.run(argv, _TIMEOUT_S, environ, inherit=inherit)
 
-    def _run(self, *argv: str, text_input: str = "") -> Completed:
+    def _run(self, *argv: str, text_input: str = "", patience_s: float = _TIMEOUT_S) -> Completed:
         try:
-            return self._system.run(argv, _TIMEOUT_S, _NO_TRACE, text_input)
+            return self._system.run(argv, patience_s, _NO_TRACE, text_input)
         except CommandTimedOut as err:
             raise CommandTimedOut(
                 f"{err}: HTCondor waits for minutes when this machine's own name cannot be looked up; "

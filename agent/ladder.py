@@ -5,10 +5,15 @@ vacate time), SIGQUIT is fast (jobs are killed), SIGKILL leaves nobody to tell t
 """
 
 import signal
-from typing import NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+NEVER = float("inf")
 _KILL_WAIT_S = 10.0
 _FAST_WAIT_S = 30.0
+# Where all must be ended by a certain time: how long before it each rung is over, and what comes next begins.
+_OVER_S = {"peaceful": 45.0, "graceful": 15.0, "fast": 7.0, "kill": 5.0}
+SLOT_OVER_S = 3.0  # and how long before it the collector has been told, and nothing is waited for any more
+_LEAST_KILL_S = 2.0  # what SIGKILL is given, however late it is: the kernel needs a moment
 
 
 class Rung(NamedTuple):
@@ -18,9 +23,17 @@ class Rung(NamedTuple):
     number: Optional[signal.Signals]  # None: HTCondor's own tool, through the callable that stop() is given
     wait_s: float
 
+    @property
+    def duration(self) -> str:
+        """``wait_s`` for people."""
+        return f"{round(self.wait_s, 1):g} s"
 
-def ladder(mode: str, timeout_s: float) -> Tuple[Rung, ...]:
-    """The rungs from ``mode`` (peaceful, graceful, fast) down; ``timeout_s`` is the first one's time."""
+
+def ladder(mode: str, timeout_s: float, within_s: Optional[float] = None) -> Tuple[Rung, ...]:
+    """The rungs from ``mode`` (peaceful, graceful, fast) down; ``timeout_s`` is the first one's time.
+
+    ``within_s``: all must be ended by then, so the lower rungs are placed backwards from it, see ``fitted``.
+    """
     rungs = (
         Rung("peaceful", None, timeout_s),
         Rung("graceful", signal.SIGTERM, timeout_s),
@@ -33,4 +46,23 @@ def ladder(mode: str, timeout_s: float) -> Tuple[Rung, ...]:
         others = [
             rung if rung.name != "graceful" else Rung("graceful", signal.SIGTERM, _FAST_WAIT_S) for rung in others
         ]
-    return (Rung(first.name, first.number, timeout_s), *others)
+    found = (Rung(first.name, first.number, timeout_s), *others)
+    return found if within_s is None else fitted(found, within_s)
+
+
+def fitted(rungs: Sequence[Rung], within_s: float) -> Tuple[Rung, ...]:
+    """The rungs as far as there is time for them in ``within_s``, of which the last seconds are the slot's.
+
+    None waits longer than before.  What is late is left out: the next rung follows at once.  SIGKILL always has its
+    moment, so the sum of all waits is above ``within_s`` only where that is less than the moment.
+    """
+    found: List[Rung] = []
+    left_s = within_s
+    for rung in rungs:
+        wait_s = min(rung.wait_s, left_s - _OVER_S[rung.name])
+        if rung.number == signal.SIGKILL:
+            wait_s = max(wait_s, _LEAST_KILL_S)
+        if wait_s > 0:
+            found.append(rung._replace(wait_s=wait_s))
+            left_s -= wait_s
+    return tuple(found)

@@ -20,6 +20,8 @@ class Options(argparse.Namespace):
     verbosity: int
     mode: Optional[str]
     timeout: Optional[str]
+    within: Optional[str]
+    began: float  # time.monotonic(), when this process began
     json: bool
     keep_condor: bool
     address: str

@@ -11,7 +11,7 @@ from . import ending_rules, security, terms
 from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, Trust, WaitForSlot
 from .fence_steps import LowerFence, RaiseFence
 from .htcondor import CONFIG_FILE
-from .ladder import ladder
+from .ladder import NEVER, ladder
 from .leftovers import CLOUD_INIT_FILE, HOST_NAME_FILE, condor_files, own_files, records
 from .model import FINGERPRINT, Condor, Facts, Host, StagedFile
 from .network import is_relayed
@@ -69,12 +69,15 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
     return Plan(tuple(steps), (*notes(facts), *ending_rules.notes(facts), *_limits(facts)))
 
 
-def build_stop_plan(instance_id: Optional[str], mode: str, timeout_s: float) -> Plan:
-    """What takes this machine out of its pool; ``instance_id`` is None where none was ever configured."""
+def build_stop_plan(instance_id: Optional[str], mode: str, timeout_s: float, ends_at: float = NEVER) -> Plan:
+    """What takes this machine out of its pool; ``instance_id`` is None where none was ever configured.
+
+    ``ends_at``: when, by ``time.monotonic()``, all of that must be done.
+    """
     steps: List[Step] = [
         # Or what starts HTCondor again after a failure would do so while it is being ended.
         RemoveFile("configured", CONFIGURED, "HTCondor may not start any more"),
-        StopDaemons(ladder(mode, timeout_s)),
+        StopDaemons(ladder(mode, timeout_s), ends_at),
     ]
     if instance_id:
         steps.append(WithdrawSlot(instance_constraint(instance_id)))

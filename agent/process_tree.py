@@ -55,7 +55,7 @@ class ProcessTree:
             everything = self._wait(everything, rung)
             if not everything:
                 return rung.name
-            tell(f"{rung.name} shutdown: {_listed(everything)} still there after {rung.wait_s:g} s")
+            tell(f"{rung.name} shutdown: {_listed(everything)} still there after {rung.duration}")
         raise DaemonError(
             f"{_listed(everything)} could not be ended, not even by SIGKILL: a process in uninterruptible sleep "
             "(a hung file system?) goes only with a reboot"

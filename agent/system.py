@@ -25,6 +25,7 @@ CONFIGURED = f"{STATE_DIR}/configured"
 LEAVING_FILE = f"{STATE_DIR}/leaving.config"  # knobs that HTCondor reads while this machine is leaving its pool
 _LOCK_PATIENCE_S = 0.5
 _LOCK_PAUSE_S = 0.05
+_MOMENT_S = 0.5
 _FLOCK = "hhlli"  # fcntl(2): struct flock
 
 
@@ -39,8 +40,10 @@ class FileState(NamedTuple):
 class System:
     """Paths are absolute, as the machine itself would name them; ``root`` is put in front."""
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    def __init__(self, root: Path = Path("/"), ends_at: float = float("inf")) -> None:
+        """``ends_at``: when, by ``time.monotonic()``, no command may be waited for any more."""
         self.root = root
+        self.ends_at = ends_at
 
     @property
     def is_live(self) -> bool:
@@ -51,6 +54,11 @@ class System:
     def owner(self) -> Tuple[int, int]:
         """Who shall own what is written: root, or the user who prepares a tree of their own."""
         return (0, 0) if self.is_live or os.geteuid() == 0 else (os.geteuid(), os.getegid())
+
+    @property
+    def left_s(self) -> float:
+        """For how long commands may still be waited for; not negative."""
+        return max(0.0, self.ends_at - time.monotonic())
 
     @property
     def uid(self) -> int:
@@ -234,8 +242,11 @@ class System:
         text_input: str = "",
         inherit: Sequence[MemoryFile] = (),
     ) -> Completed:
-        """Run a command to its end, whatever its exit status; it sees no environment but what is given."""
-        return processes.run(argv, timeout_s, environ, text_input, inherit)
+        """Run a command to its end, whatever its exit status; it sees no environment but what is given.
+
+        Where time runs out it has at most what is left, but always a moment: most commands need no more.
+        """
+        return processes.run(argv, min(timeout_s, max(self.left_s, _MOMENT_S)), environ, text_input, inherit)
 
     def launch(self, argv: Sequence[str], environ: Mapping[str, str], timeout_s: float) -> Completed:
         """Start a daemon that puts itself into the background, with no descriptor of ours kept open."""

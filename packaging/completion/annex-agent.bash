@@ -34,7 +34,7 @@ _annex_agent() {
         --mode)
             mapfile -t COMPREPLY < <(compgen -W "graceful peaceful fast" -- "$current")
             return ;;
-        --timeout | --address | --port)
+        --timeout | --within | --address | --port)
             return ;;
         --region | --account | --ami | --instance-type | --security-group | --instance-profile | --vpc | --site-cidr | \
             --admin-cidr | --worker-cidr | --name | --lifetime)
@@ -45,9 +45,9 @@ _annex_agent() {
     local word command="" argument="" before=""
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case $before in
-            --profile | --config | --user-data | --root | --log-format | --mode | --timeout | --address | --port | \
-                --region | --account | --ami | --instance-type | --security-group | --instance-profile | --vpc | \
-                --site-cidr | --admin-cidr | --worker-cidr | --name | --lifetime)
+            --profile | --config | --user-data | --root | --log-format | --mode | --timeout | --within | --address | \
+                --port | --region | --account | --ami | --instance-type | --security-group | --instance-profile | \
+                --vpc | --site-cidr | --admin-cidr | --worker-cidr | --name | --lifetime)
                 [[ $word == "=" ]] || before=
                 continue ;;
         esac
@@ -62,7 +62,7 @@ _annex_agent() {
 
     case $command in
         "") [[ $current == -* ]] || options=$commands ;;
-        stop) options+=" --mode --timeout" ;;
+        stop) options+=" --mode --timeout --within" ;;
         status | check) options+=" --json" ;;
         clean) options+=" --keep-condor" ;;
         simulate) options+=" --address --port --list-profiles" ;;

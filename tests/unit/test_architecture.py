@@ -30,14 +30,16 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         "aws bundle emulator.answers fence iam_policy imds.plain imds.refusals imds.transport network"
         " process_tree security system values",
         "claimant daemons emulator.server ending_rules fence_tools htcondor imds.client key network_values"
-        " role_policies secret_sources signal_message state systemd terms watch.presence",
-        "emulator ending_keys imds.instance lifecycle_hooks machine stack_signal supervisor worker_config worker_keys",
+        " role_policies secret_sources signal_message state systemd terms watch.actions watch.leaving"
+        " watch.presence",
+        "emulator ending_keys imds.instance lifecycle_hooks machine stack_signal supervisor watch.ended"
+        " watch.listener watch.power worker_config worker_keys",
         "host imds.credentials pool schema simulation steps",
-        "daemon_steps fence_steps imds json_schema mapping progress secret_steps stop_steps unit_steps",
+        "daemon_steps fence_steps imds json_schema mapping progress secret_steps stop_steps unit_steps watch.listing",
         "leftovers metadata role_session settings status stores",
-        "annex_launch document entrusted kit.request plan signalling",
+        "annex_launch document entrusted kit.request plan signalling watch.condition",
         "apply explanation fetching kit.central_manager kit.role kit.security_group kit.submit kit.token"
-        " kit.user_data unmarked",
+        " kit.user_data unmarked watch.loop",
         "forms kit.launch_template",
         "kit.parts parts",
         "userdata",

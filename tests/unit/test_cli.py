@@ -170,6 +170,17 @@ class TestADryRun:
         assert done.returncode == 0
         assert "end HTCondor's daemons: fast (5 s), then kill (10 s)" in done.stdout
 
+    def test_a_stop_with_an_end_shows_what_there_is_time_for(self, environ: Dict[str, str]) -> None:
+        done = annex_agent(environ, "stop", "--dry-run", "--mode", "peaceful", "--timeout", "1h", "--within", "1000s")
+        assert done.returncode == 0
+        found = re.search(r"peaceful \((9\d\d.*) s\), then graceful \(30 s\), then fast \(8 s\)", done.stdout)
+        assert found, done.stdout
+        assert float(found.group(1)) < 1000 - 45, "what came before the first step has taken its time, too"
+
+    def test_of_a_stop_with_an_end_the_first_rung_has_all_that_is_left(self, environ: Dict[str, str]) -> None:
+        done = annex_agent(environ, "stop", "--dry-run", "--mode", "graceful", "--within", "2h")
+        assert re.search(r"daemons: graceful \(71\d\d", done.stdout), done.stdout
+
 
 class TestConfiguringATree:
     def test_the_files_are_written(self, environ: Dict[str, str], root: Path) -> None:
@@ -313,6 +324,8 @@ class TestWrongUsage:
             "stop --root TREE --dry-run",
             "stop --dry-run --timeout nonsense",
             "stop --dry-run --timeout 0",
+            "stop --dry-run --within nonsense",
+            "stop --dry-run --within 0",
             "stop --dry-run --mode slowly",
             "fly",
             "--nonsense",
@@ -325,6 +338,7 @@ class TestWrongUsage:
             "stop --dry-run --config TREE/no-such-file",
             "start --mode fast --dry-run --simulate",
             "--timeout 90s --dry-run --simulate",
+            "--within 90s --dry-run --simulate",
             "stop --dry-run --json",
             "check --keep-condor",
             "check --root TREE",

@@ -15,7 +15,7 @@ import pytest
 
 from annex_agent.daemons import Daemons
 from annex_agent.errors import DaemonError
-from annex_agent.ladder import Rung, ladder
+from annex_agent.ladder import Rung
 from annex_agent.model import FINGERPRINT, Daemon
 from annex_agent.process_tree import _same_pid_namespace
 
@@ -370,31 +370,3 @@ class TestStopping:
         told: List[str] = []
         stage.daemons.stop((Rung("graceful", signal.SIGTERM, NOT_FOR_LONG_S), KILL), unused, told.append)
         assert "and 2 more still there" in told[0]
-
-
-class TestTheLadder:
-    @pytest.mark.parametrize(
-        ("mode", "names"),
-        [
-            ("peaceful", ["peaceful", "graceful", "fast", "kill"]),
-            ("graceful", ["graceful", "fast", "kill"]),
-            ("fast", ["fast", "kill"]),
-        ],
-    )
-    def test_it_goes_down_from_its_mode(self, mode: str, names: List[str]) -> None:
-        assert [rung.name for rung in ladder(mode, 600)] == names
-
-    @pytest.mark.parametrize("mode", ["peaceful", "graceful", "fast"])
-    def test_the_time_that_is_given_is_the_first_ones(self, mode: str) -> None:
-        first, *others = ladder(mode, 7200)
-        assert first.wait_s == 7200
-        assert all(rung.wait_s <= 30 for rung in others)
-
-    def test_only_the_peaceful_rung_needs_htcondors_tool(self) -> None:
-        signals = {rung.name: rung.number for rung in ladder("peaceful", 1)}
-        assert signals == {
-            "peaceful": None,
-            "graceful": signal.SIGTERM,
-            "fast": signal.SIGQUIT,
-            "kill": signal.SIGKILL,
-        }

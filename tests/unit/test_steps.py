@@ -5,16 +5,17 @@ import pwd
 import signal
 import stat
 import subprocess
+import time
 from pathlib import Path
 from typing import List, Tuple
 
 import pytest
 
-from annex_agent import supervisor
+from annex_agent import stop_steps, supervisor
 from annex_agent.daemon_steps import MakeDirectories, ReadBack, StartDaemons, Trust, WaitForSlot
 from annex_agent.errors import AnnexError, ConfigError, DaemonError
 from annex_agent.htcondor import CONFIG_FILE, HTCondor
-from annex_agent.ladder import Rung
+from annex_agent.ladder import Rung, ladder
 from annex_agent.machine import Machine
 from annex_agent.model import Knob
 from annex_agent.steps import EmptyDirectory, RemoveDirectory, RemoveFile, SetHostName, Step, WriteFile
@@ -529,8 +530,22 @@ class TestStopDaemons:
         step = StopDaemons((*RUNGS, Rung("kill", signal.SIGKILL, 10.0)))
         assert step.description == "end HTCondor's daemons: graceful (1 s), then kill (10 s)"
 
+    def test_with_an_end_the_ladder_is_what_there_is_time_for_now(self) -> None:
+        step = StopDaemons(ladder("graceful", 600), time.monotonic() - 3600)
+        assert step.description == "end HTCondor's daemons: kill (2 s)"
+        assert StopDaemons(ladder("fast", 5), time.monotonic() + 60).description.endswith(
+            "fast (5 s), then kill (10 s)"
+        )
+
     def test_daemons_that_end_between_the_look_and_the_deed_are_no_trouble(self, machine: Machine) -> None:
         assert self.STEP.perform(machine, no_one) == "they had ended already"
+
+
+@pytest.fixture
+def late(live: LiveTree) -> Machine:
+    """A machine whose stop is at its end: for nothing may be waited any more."""
+    live.ends_at = time.monotonic() - 1
+    return Machine(live, HTCondor(live), FixedDaemons(), Systemd(live))
 
 
 class TestWithdrawSlot:
@@ -555,6 +570,39 @@ class TestWithdrawSlot:
         assert summary(self.STEP, machine) == "the collector gave no answer: no route"
         assert self.STEP.perform(machine, told.append) == "the collector could not be asked"
         assert told[0].startswith("the collector gave no answer: no route: a slot that is still listed goes")
+
+    @pytest.mark.parametrize("tool", ["condor_status", "condor_advertise"])
+    def test_a_tool_that_is_not_there_does_not_hold_up_a_stop(
+        self, machine: Machine, live: LiveTree, tool: str
+    ) -> None:
+        answers(live, SLOT)
+        live.command("condor_advertise", "")
+        (live.commands / tool).unlink()
+        told: List[str] = []
+        assert self.STEP.perform(machine, told.append) == "the collector could not be asked"
+        assert f"{tool} cannot be run" in told[-1]
+
+    def test_a_collector_that_does_not_forget_it_is_told_where_there_is_time_to_see(
+        self, machine: Machine, live: LiveTree, monkeypatch: "pytest.MonkeyPatch"
+    ) -> None:
+        monkeypatch.setattr(stop_steps, "_GONE_BY_REQUEST_S", 0.1)
+        answers(live, SLOT)
+        live.command("condor_advertise", "")
+        with pytest.raises(DaemonError, match="does it allow this worker ADVERTISE_STARTD"):
+            self.STEP.perform(machine, lambda sentence: None)
+
+    def test_where_no_time_is_left_it_is_asked_and_not_blamed(self, late: Machine, live: LiveTree) -> None:
+        answers(live, SLOT)
+        live.command("condor_advertise", "echo asked >> $(dirname $0)/../asked")
+        told: List[str] = []
+        assert self.STEP.perform(late, told.append) == "asked the collector to forget it"
+        assert (live.root / "asked").read_text() == "asked\n" * 2
+        assert told[-1].startswith("the collector has not forgotten this machine's slot in the time that was left")
+
+    def test_where_no_time_is_left_a_silent_collector_costs_a_moment(self, late: Machine, live: LiveTree) -> None:
+        live.command("condor_status", "sleep 30")
+        assert "condor_status did not end within 0.5 s" in summary(self.STEP, late)
+        assert self.STEP.perform(late, lambda sentence: None) == "the collector could not be asked"
 
 
 @pytest.mark.parametrize(
