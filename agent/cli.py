@@ -27,13 +27,14 @@ exit codes:
   130  interrupted (Ctrl-C, SIGTERM)
 """
 _COMMANDS = (
-    *("start", "configure", "stop", "status", "check", "clean", "watch", "simulate", "validate", "kit"),
-    *("signal",),
+    *("start", "configure", "stop", "hold", "status", "check", "clean", "watch", "signal"),
+    *("simulate", "validate", "kit"),
 )
 # The commands that take a word of their own, and what it is.
-_ARGUMENT = {"validate": "FILE", "kit": "PART", "signal": "EVENT"}
+_ARGUMENT = {"hold": "DURATION", "validate": "FILE", "kit": "PART", "signal": "EVENT"}
 _OWN_OPTIONS = {
     "stop": ("mode", "timeout", "within"),
+    "hold": ("release",),
     "status": ("json",),
     "check": ("json",),
     "clean": ("keep-condor",),
@@ -49,6 +50,7 @@ commands:
   start      read the instance's metadata, configure HTCondor, start it, wait for the slot (the default)
   configure  the same without starting daemons
   stop       end the daemons cleanly and take the slot off the collector
+  hold       keep this machine on, for DURATION or until it is released, whatever its lease or a failure says
   status     what annex-agent did, and how the daemons and the slot are now
   check      look whether this image or instance has all that a worker needs, and what to do where it has not
   clean      remove what belongs to this one instance, before an image is made of its disk
@@ -181,6 +183,7 @@ def _command_options(parser: argparse.ArgumentParser) -> None:
     stop.add_argument(
         "--within", metavar="DURATION", help="all is ended by then: the harder rungs come as late as that allows"
     )
+    parser.add_argument_group("hold").add_argument("--release", action="store_true", help="hold it no more")
     parser.add_argument_group("status, check").add_argument("--json", action="store_true", help="for programs")
     parser.add_argument_group("clean").add_argument(
         "--keep-condor", action="store_true", help="leave HTCondor's own logs, spool and job directories alone"

@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import sys
+import time
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from . import grammar, terms
+from . import hold as holding
 from . import status as status_module
 from .apply import apply
 from .entrusted import ATTENDED
@@ -18,7 +20,16 @@ from .logs import LOG, know
 from .machine import Machine, local_machine
 from .model import Settings
 from .options import Options
-from .plan import SLOT_DEADLINE_S, Goal, Plan, build_clean_plan, build_plan, build_stop_plan
+from .plan import (
+    SLOT_DEADLINE_S,
+    Goal,
+    Plan,
+    build_clean_plan,
+    build_hold_plan,
+    build_plan,
+    build_release_plan,
+    build_stop_plan,
+)
 from .preview import show_facts, show_plan
 from .progress import LiveView, LogLines, Outcome, Progress, Several
 from .state import boot_id
@@ -76,6 +87,29 @@ def status(options: Options) -> int:
     answer = status_module.current(local_machine(System(options.root)))
     print(json.dumps(answer, indent=1) if options.json else status_module.as_text(answer))
     return 0 if answer["running"] else 3
+
+
+def hold(options: Options) -> int:
+    """Keep this machine on for somebody who looks at it, or no longer."""
+    machine = local_machine(System(options.root))
+    _require_live(machine, "hold")
+    if options.release and options.argument:
+        raise UsageError(f"hold --release ends it at once: leave {grammar.quoted(options.argument)} out")
+    try:
+        seconds = grammar.duration_s(options.argument) if options.argument else None
+    except ValueError as err:
+        raise UsageError(f"hold: {err}") from None
+    now, by = time.time(), os.environ.get("SUDO_USER") or "root"
+    wanted = holding.wanted(machine.system, seconds, now, by)
+    plan = build_release_plan() if options.release else build_hold_plan(wanted)
+    if options.dry_run:
+        return _print_preview("hold", "", plan, machine)
+    _require_root("hold")
+    was_held = holding.is_held(machine.system, now)
+    # Without the lock: a start that does not end may be what somebody wants to look at.
+    apply(plan, machine, _shown(options))
+    print(holding.told(holding.current(machine.system, now), was_held))
+    return 0
 
 
 def check(options: Options) -> int:

@@ -22,6 +22,7 @@ class Options(argparse.Namespace):
     timeout: Optional[str]
     within: Optional[str]
     began: float  # time.monotonic(), when this process began
+    release: bool
     json: bool
     keep_condor: bool
     address: str

@@ -7,7 +7,7 @@ import enum
 import hashlib
 from typing import List, NamedTuple, Optional, Tuple
 
-from . import ending_rules, security, terms
+from . import ending_rules, hold, security, terms
 from .daemon_steps import MakeDirectories, ReadBack, StartDaemons, Trust, WaitForSlot
 from .fence_steps import LowerFence, RaiseFence
 from .htcondor import CONFIG_FILE
@@ -89,6 +89,22 @@ def build_clean_plan(host: Host, keep_condor: bool) -> Plan:
     watch = [EndWatch()] if host.is_live else []
     fence = [LowerFence()] if host.is_live else []
     return Plan((*watch, *own_files(host), *([] if keep_condor else condor_files(host)), *fence, *records()))
+
+
+def build_hold_plan(wanted: hold.Hold) -> Plan:
+    """What keeps this machine on."""
+    text = hold.content(wanted)
+    return Plan((WriteFile("hold", hold.PATH, text, 0o644, "this machine stays on"),))
+
+
+def build_release_plan() -> Plan:
+    """What lets this machine end again."""
+    return Plan(
+        (
+            RemoveFile("hold", hold.PATH, "this machine is held no more"),
+            RemoveFile("image-hold", hold.IMAGE_PATH, "nor as its image wanted it"),
+        )
+    )
 
 
 def _purge(facts: Facts) -> List[Step]:

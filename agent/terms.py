@@ -1,8 +1,8 @@
 """On what terms this machine is a worker: what its watch must know of the settings.
 
-``start`` leaves them in ``/run/annex-agent/terms.json`` (0644, no secrets), so that neither a restart of the watch nor a
-metadata service that is away changes when and how this machine ends.  Before it has read anything of the instance, it
-leaves those that the image foresees: a bootstrap that fails has an end, too.
+``start`` leaves them in ``/run/annex-agent/terms.json`` (0644, no secrets), so that neither a restart of the watch nor
+a metadata service that is away changes when and how this machine ends.  Before it has read anything of the instance,
+it leaves those that the image foresees: a bootstrap that fails has an end, too.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 _annex_agent() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="start configure stop status check clean simulate validate kit"
+    local commands="start configure stop hold status check clean simulate validate kit"
     local options="--dry-run --simulate --profile --config --user-data --root
         --log-format -v --verbose -q --quiet -h --help --version"
     local parts="central-manager submit token security-group iam-policy user-data launch-template"
@@ -63,6 +63,7 @@ _annex_agent() {
     case $command in
         "") [[ $current == -* ]] || options=$commands ;;
         stop) options+=" --mode --timeout --within" ;;
+        hold) options+=" --release" ;;
         status | check) options+=" --json" ;;
         clean) options+=" --keep-condor" ;;
         simulate) options+=" --address --port --list-profiles" ;;
