@@ -39,10 +39,10 @@ class Condition(NamedTuple):
     """How this machine is."""
 
     boot_id: str
-    booted: float
-    bootstrap: str = (
-        ""  # how the last annex-agent start ended: done, failed; running; empty: there was none since the boot
-    )
+    booted: float  # by the same clock as "now", and found anew each time: the difference of the two is the uptime
+    # How the last annex-agent start ended: done, failed; running; empty: there was none since the boot; stopped: an
+    # annex-agent stop came after it, and is done.
+    bootstrap: str = ""
     bootstrap_ended: Optional[float] = None
     is_wanted: bool = False  # the mark that HTCondor may run is there: nobody has taken the machine out of its pool
     runs: bool = False  # a condor_master does
@@ -57,6 +57,10 @@ class Condition(NamedTuple):
     )  # the acts of earlier decisions that are still being carried out, by their ``name``
 
 
+# In this order; grace: a failure's power-off is announced, and HTCondor left alone.
+GRACE, DRAINING, STOPPING, STOPPED, POWERING_OFF = "grace", "draining", "stopping", "stopped", "powering-off"
+
+
 class Leaving(NamedTuple):
     """Why and how this machine is leaving its pool."""
 
@@ -64,8 +68,9 @@ class Leaving(NamedTuple):
     words: str  # a sentence's end, for people: "EC2 terminates this spot instance at 12:34:56 UTC"
     since: float
     at: Optional[float] = None  # when EC2 acts, or the lease ends: what is not done by then is not done
-    phase: str = "draining"  # draining, stopping, stopped, powering-off
+    phase: str = DRAINING
     key: str = ""  # of the announcement
+    stopping: Optional[float] = None  # when we last began to stop HTCondor; None: we have not
 
 
 class Memory(NamedTuple):
@@ -83,6 +88,11 @@ class Memory(NamedTuple):
     signalled: Tuple[
         str, ...
     ] = ()  # what was told outward, once and for all: "cloudformation", "autoscaling launch", ...
+    heartbeat: Optional[float] = None  # when Auto Scaling last heard that we are still at it
+    said: Tuple[str, ...] = ()  # what was said once, and holds on: not to be said at each turn
+    booted: Optional[float] = None  # by EC2's clock, as it was last heard
+    bootstrap: str = ""  # as it was last seen
+    awaited_since: Optional[float] = None  # since when the pool has been to list us; None: since the boot
 
 
 class NoNewJobs(NamedTuple):
