@@ -30,6 +30,7 @@ from .plan import (
     build_release_plan,
     build_stop_plan,
 )
+from .precedence import ahead_of_others
 from .preview import show_facts, show_plan
 from .progress import LiveView, LogLines, Outcome, Progress, Several
 from .state import boot_id
@@ -60,7 +61,7 @@ def stop(options: Options) -> int:
     if options.dry_run:
         return _print_preview("stop", "", plan, machine)
     _require_root("stop")
-    with machine.system.exclusive():
+    with ahead_of_others(machine.system, ends_at) if options.within else machine.system.exclusive():
         _recorded(options, machine, instance_id, plan)
     return 0
 

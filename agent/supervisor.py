@@ -1,9 +1,10 @@
 """Supervision where systemd does not do it: a small process that starts condor_master again when it fails.
 
-It does as condor.service would: an end with exit status 0 is an end, any other one is made good after a pause
-(Restart=on-failure, RestartSec=1minute), and before that what the dead master left is ended (KillMode=mixed).  Too many
-failures within a short time, and it gives up (StartLimitBurst=).  It lets go as soon as the mark that HTCondor may
-start is gone, or stands for another configuration: a stop takes the mark away first.
+It does as condor.service would: an end with exit status 0 or 99 (HTCondor's own settings have it end for good) is an
+end, any other one is made good after a pause (Restart=on-failure, RestartSec=1minute), and before that what the dead
+master left is ended (KillMode=mixed).  Too many failures within a short time, and it gives up (StartLimitBurst=).  It
+lets go as soon as the mark that HTCondor may start is gone, or stands for another configuration: a stop takes the mark
+away first.
 
 The process is a Python of its own rather than a fork of the agent, whose libraries it does not need.
 """
@@ -23,6 +24,7 @@ from .system import CONFIGURED, STATE_DIR, System
 
 LOCK = f"{STATE_DIR}/supervisor"
 _MASTER = "condor_master"
+_ENDS = (0, 99)  # exit.h; 99: DAEMON_SHUTDOWN and DAEMON_SHUTDOWN_FAST
 _LAUNCH_TIMEOUT_S = 30.0
 _CLEARING_FAST_S = 10.0
 _CLEARING_TIMEOUT_S = 60.0
@@ -122,6 +124,9 @@ class _Supervisor:
 
     def run(self, tell: Callable[[int, str], None]) -> None:
         """Until the master ends as it should, or is not wanted any more; ``tell`` is told how the first one begins."""
+        if not self._is_wanted():  # a stop that came while we were being started, and may not have seen us
+            tell(1, f"{_MASTER} is not started: a stop has taken this machine out of its pool meanwhile")
+            return
         try:
             child = self._system.start_child(self._argv, self._environ)
         except CommandUnavailable as err:
@@ -161,7 +166,7 @@ class _Supervisor:
         return code
 
     def _shall_go_on(self, code: int, words: str) -> bool:
-        if code == 0 or self._told_to_end:
+        if code in _ENDS or self._told_to_end:
             _log(syslog.LOG_INFO, f"{_MASTER} has ended")
             return False
         _log(syslog.LOG_ERR, f"{_MASTER} failed ({_told(code)}){': ' if words else ''}{words}")

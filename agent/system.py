@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, TextIO, Tuple
 
 from . import processes
-from .errors import AnnexError
+from .errors import AnnexError, Busy
 from .processes import COMMAND_PATH, Child, Completed, MemoryFile
 
 STATE_DIR = "/run/annex-agent"
+LOCK = f"{STATE_DIR}/lock"
 # The mark that HTCondor may start: the condition of its unit's start, and of every restart.
 CONFIGURED = f"{STATE_DIR}/configured"
 LEAVING_FILE = f"{STATE_DIR}/leaving.config"  # knobs that HTCondor reads while this machine is leaving its pool
@@ -281,27 +282,30 @@ class System:
         return None
 
     @contextlib.contextmanager
-    def exclusive(self, patience_s: float = _LOCK_PATIENCE_S) -> Iterator[None]:
-        """Hold the lock that lets only one annex-agent change this machine at a time; wait so long for another one."""
-        path = f"{STATE_DIR}/lock"
-        lock = self._real(path)
+    def exclusive(self, patience_s: float = _LOCK_PATIENCE_S, ends_at: float = float("inf")) -> Iterator[None]:
+        """Hold the lock that lets only one annex-agent change this machine at a time; wait so long for another one.
+
+        Others can see whose it is (``holder``) and, in the file, by when it has ended everything.  Raises ``Busy``.
+        """
+        lock = self._real(LOCK)
         with contextlib.ExitStack() as stack:
             try:
                 _make_directories(lock.parent)
                 file = stack.enter_context(lock.open("a+", encoding="ascii"))
                 _lock(file, patience_s)
+                _sign(file, ends_at)
             except BlockingIOError:
-                raise AnnexError(
+                raise Busy(
                     "another annex-agent is at work on this machine: see annex-agent status, try again when it is done"
                 ) from None
             except OSError as err:
-                raise AnnexError(f"{path} cannot be made ({err.strerror}): run as root, or mend what is there") from err
+                raise AnnexError(f"{LOCK} cannot be made ({err.strerror}): run as root, or mend what is there") from err
             yield
 
     def is_busy(self) -> bool:
         """Whether another annex-agent is at work on this machine; False where this user may not see it."""
         try:
-            with self._real(f"{STATE_DIR}/lock").open("rb") as file:
+            with self._real(LOCK).open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -329,6 +333,13 @@ def _lock(file: TextIO, patience_s: float) -> None:
             if time.monotonic() > deadline:
                 raise
         time.sleep(_LOCK_PAUSE_S)
+
+
+def _sign(file: TextIO, ends_at: float) -> None:
+    """Say who has the lock: flock(2) does not tell, a lock of fcntl(2) does, until we close any descriptor of it."""
+    os.ftruncate(file.fileno(), 0)
+    os.write(file.fileno(), f"{ends_at}\n".encode())
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def null_stream() -> TextIO:

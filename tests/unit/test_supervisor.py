@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Callable, Iterator, List, Set
 
@@ -34,6 +35,7 @@ while [ ! -e {root}/word$life ]; do sleep 0.01; done
 """
 STARTER = """
 import sys
+import time
 from pathlib import Path
 from annex_agent import supervisor
 from annex_agent.system import System
@@ -111,9 +113,10 @@ def test_a_master_that_fails_is_started_again_until_it_stays(stage: Stage) -> No
     assert supervisor.running(stage.live) == started.pid
 
 
-def test_a_master_that_ends_as_it_should_is_not_started_again(stage: Stage) -> None:
+@pytest.mark.parametrize("code", [0, 99])  # 99: HTCondor's own settings have it end for good (DAEMON_SHUTDOWN)
+def test_a_master_that_ends_as_it_should_is_not_started_again(stage: Stage, code: int) -> None:
     stage.start()
-    stage.says(1, "exit 0")
+    stage.says(1, f"exit {code}")
     eventually(stage.is_over)
     assert len(stage.lives()) == 1
 
@@ -148,6 +151,25 @@ def test_a_master_that_a_signal_ends_at_once_has_failed(stage: Stage, monkeypatc
     monkeypatch.setattr(supervisor, "PACING", Pacing(settle_s=60.0))
     stage.live.command("condor_master", "kill -SEGV $$")
     assert supervisor.start(stage.live, ENVIRON).code == 128 + signal.SIGSEGV
+
+
+def test_a_stop_that_came_while_the_supervisor_was_being_started_wins(stage: Stage) -> None:
+    stage.mark.unlink()
+    done = supervisor.start(stage.live, ENVIRON)
+    assert done.code == 1
+    assert "a stop has taken this machine out of its pool meanwhile" in done.stderr
+    eventually(stage.is_over)
+    assert stage.lives() == []
+
+
+@pytest.mark.timeout(60)
+def test_one_that_hangs_costs_no_more_than_is_left(stage: Stage, monkeypatch: "pytest.MonkeyPatch") -> None:
+    monkeypatch.setattr(supervisor, "_END_TIMEOUT_S", 3600.0)
+    stage.start().suspend()
+    stage.live.ends_at = time.monotonic() - 1
+    supervisor.end(stage.live)
+    assert stage.is_over()
+    os.kill(stage.lives()[0], signal.SIGKILL)
 
 
 def test_a_master_that_is_not_installed_is_named(stage: Stage) -> None:
