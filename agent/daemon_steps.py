@@ -3,7 +3,7 @@
 import time
 from typing import NamedTuple, Optional, Tuple
 
-from . import pool, supervisor
+from . import peaceful, pool, supervisor
 from .errors import AnnexError, CommandError, CommandFailed, DaemonError
 from .htcondor import Setting, Slot
 from .ladder import Rung
@@ -102,11 +102,17 @@ class StartDaemons(NamedTuple):
         if master.fingerprint is None:
             return Change(f"it runs (pid {master.pid}); only root can see with which configuration")
         if master.fingerprint == self.fingerprint:
-            return None
+            is_stopping = peaceful.is_under_way(machine.system)
+            return Change("it runs, and takes no job: a peaceful stop was interrupted") if is_stopping else None
         return Change(f"it runs (pid {master.pid}) with another configuration: stop it, then start it again")
 
     def perform(self, machine: Machine, tell: Tell) -> str:
-        ended_by = machine.daemons.stop(self.rungs, machine.htcondor.off_peacefully, tell)
+        master = machine.daemons.master()
+        if master and master.fingerprint == self.fingerprint:
+            peaceful.take_back(machine, self.startd_address_file)
+            return "condor_master takes jobs again"
+        ended_by = machine.daemons.stop(self.rungs, lambda: peaceful.take_no_more_jobs(machine), tell)
+        peaceful.over(machine.system)
         if ended_by:
             tell(f"the daemons with the earlier configuration ended by {ended_by} shutdown")
         if self.startd_address_file:  # an earlier life's must not be taken for the new startd's

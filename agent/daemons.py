@@ -31,13 +31,13 @@ class Daemons:
         """The condor_master, if one runs."""
         return self._tree().master() if _is_any() else None
 
-    def stop(self, rungs: Sequence[Rung], by_tool: Callable[[], None], tell: Callable[[str], None]) -> Optional[str]:
+    def stop(self, rungs: Sequence[Rung], no_more: Callable[[], None], tell: Callable[[str], None]) -> Optional[str]:
         """End every daemon and every job; returns the name of the rung that did it, None if nothing ran.
 
-        Each rung is given its time, then the next one follows.  ``by_tool`` does the peaceful rung; it may fail
-        (the tool needs a working configuration), which only means that the next rung follows at once.
+        Each rung is given its time, then the next one follows.  ``no_more`` has HTCondor take no further job, for the
+        peaceful rung; it may fail (it needs a working configuration), and then the next rung follows at once.
         """
-        return self._tree().stop(rungs, by_tool, tell) if _is_any() else None
+        return self._tree().stop(rungs, no_more, tell) if _is_any() else None
 
     def report_again(self) -> None:
         """Have the daemons read their configuration again, and report to the collector at once; no job notices."""

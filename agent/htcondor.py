@@ -112,12 +112,6 @@ class HTCondor:
             if done.code:
                 raise CommandFailed(f"condor_advertise {command}: {_first_sentence(done.stderr)}")
 
-    def off_peacefully(self) -> None:
-        """Let running jobs finish, however long they take, then end all daemons."""
-        done = self._run("condor_off", "-peaceful", "-daemon", "master")
-        if done.code:
-            raise CommandFailed(f"condor_off -peaceful: {_first_sentence(done.stderr or done.stdout)}")
-
     def scrambled(self, password: str) -> bytes:
         """A pool password as HTCondor's file of it holds it; the tool writes to memory, and nothing is stored."""
         with memory_file("") as file:

@@ -20,7 +20,7 @@ class Rung(NamedTuple):
     """One way to end the daemons, and how long it may take."""
 
     name: str
-    number: Optional[signal.Signals]  # None: HTCondor's own tool, through the callable that stop() is given
+    number: Optional[signal.Signals]  # None: none at first, see ProcessTree.stop
     wait_s: float
 
     @property

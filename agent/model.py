@@ -19,6 +19,7 @@ TOKEN_DIRECTORY = "/etc/condor/tokens.d"  # noqa: S105 - a place
 PASSWORD_DIRECTORY = "/etc/condor/passwords.d"  # noqa: S105 - a place
 MASTER = "condor_master"
 STARTD = "condor_startd"
+STARTER = "condor_starter"  # one for each job that runs
 
 
 class Instance(NamedTuple):

@@ -20,7 +20,7 @@ from .render import render
 from .steps import RemoveFile, SetHostName, Step, WriteFile
 from .stop_steps import StopDaemons, WithdrawSlot
 from .stores import Stores, forget, gone, record, stores, stranger
-from .system import CONFIGURED, LEAVING_FILE
+from .system import CONFIGURED, LEAVING_FILE, STOPPING_FILE
 from .unit_steps import EndWatch, FollowUnit
 from .worker_config import notes, worker_blocks, worker_host_name
 
@@ -46,7 +46,10 @@ def build_plan(facts: Facts, goal: Goal) -> Plan:
     """What makes this instance an execute node; raises ``ConfigError`` where facts and settings exclude each other."""
     blocks = worker_blocks(facts)
     text = render(
-        "condor/60-annex-agent.config.j2", instance_id=facts.instance.instance_id, blocks=blocks, leaving=LEAVING_FILE
+        "condor/60-annex-agent.config.j2",
+        instance_id=facts.instance.instance_id,
+        blocks=blocks,
+        leaving=(STOPPING_FILE, LEAVING_FILE),
     )
     given = facts.bundle.config if facts.bundle else ()
     fingerprint = hashlib.sha256("".join([text, *(file.text for file in given)]).encode("utf-8")).hexdigest()

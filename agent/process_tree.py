@@ -11,13 +11,15 @@ import psutil
 
 from .errors import DaemonError
 from .ladder import Rung
-from .model import FINGERPRINT, MASTER, STARTD, Daemon, Master
+from .model import FINGERPRINT, MASTER, STARTD, STARTER, Daemon, Master
 
 # What may be found without a master above it; every other process of HTCondor's descends from one of these.
-_NAMES = frozenset({MASTER, STARTD, "condor_starter", "condor_procd", "condor_shared_port", "condor_schedd"})
+_NAMES = frozenset({MASTER, STARTD, STARTER, "condor_procd", "condor_shared_port", "condor_schedd"})
 # HTCondor puts this into the environment of all that it starts, to find jobs that left their process tree.
 _ANCESTOR = "_CONDOR_ANCESTOR_"
 _POLL_S = 0.05
+_SELDOM_S = 0.25
+_QUIET_S = 1.0  # HTCondor has read its configuration again by then
 
 
 def _same_pid_namespace(process: psutil.Process) -> bool:
@@ -44,15 +46,19 @@ class ProcessTree:
                 return Master(process.pid, _fingerprint(process))
         return None
 
-    def stop(self, rungs: Sequence[Rung], by_tool: Callable[[], None], tell: Callable[[str], None]) -> Optional[str]:
+    def stop(self, rungs: Sequence[Rung], no_more: Callable[[], None], tell: Callable[[str], None]) -> Optional[str]:
         """As ``Daemons.stop``."""
         everything = self._everything()
         if not everything:
             return None
         for rung in rungs:
-            if not self._signal(rung, everything, by_tool, tell):
-                continue
-            everything = self._wait(everything, rung)
+            deadline = time.monotonic() + rung.wait_s
+            if rung.number is None:
+                if not _succeeds(no_more, rung, tell):
+                    continue
+                self._wait_for_jobs(deadline)
+            self._signal(rung.number or signal.SIGTERM, everything)
+            everything = self._wait(everything, rung, deadline)
             if not everything:
                 return rung.name
             tell(f"{rung.name} shutdown: {_listed(everything)} still there after {rung.duration}")
@@ -61,33 +67,31 @@ class ProcessTree:
             "(a hung file system?) goes only with a reboot"
         )
 
-    def _signal(
-        self,
-        rung: Rung,
-        everything: Sequence[psutil.Process],
-        by_tool: Callable[[], None],
-        tell: Callable[[str], None],
-    ) -> bool:
-        if rung.number is None:
-            try:
-                by_tool()
-            except Exception as err:  # whatever the tool's trouble, the next rung needs no tool
-                tell(f"{rung.name} shutdown is not possible ({err})")
-                return False
-            return True
+    def _signal(self, number: signal.Signals, everything: Sequence[psutil.Process]) -> None:
         # A kill takes every process of the tree; the other signals go to the top, and HTCondor passes them on.
-        kill = rung.number == signal.SIGKILL
-        _send(rung.number, [*everything, *self._runaways()] if kill else self._tops(everything))
-        return True
+        kill = number == signal.SIGKILL
+        _send(number, [*everything, *self._runaways()] if kill else self._tops(everything))
 
-    def _wait(self, known: Iterable[psutil.Process], rung: Rung) -> List[psutil.Process]:
+    def _wait_for_jobs(self, deadline: float) -> None:
+        """Until no job has run for a moment: one may just have been handed over by the access point."""
+        quiet_since = None
+        while time.monotonic() < deadline:
+            if any(name == STARTER for _, name in self._daemons()):
+                quiet_since = None
+            elif quiet_since is None:
+                quiet_since = time.monotonic()
+            elif time.monotonic() >= quiet_since + _QUIET_S:
+                return
+            time.sleep(_SELDOM_S)
+
+    def _wait(self, known: Iterable[psutil.Process], rung: Rung, deadline: float) -> List[psutil.Process]:
         """What is still there when nothing is, or when the time is up: known processes and any new daemon's."""
-        deadline = time.monotonic() + rung.wait_s
-        left = self._still_there(known)
+        left, pause_s = self._still_there(known), _POLL_S
         while left and time.monotonic() < deadline:
             if rung.number == signal.SIGKILL:
                 _send(rung.number, left)  # what was just being started when the others were killed
-            time.sleep(_POLL_S)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.05, _SELDOM_S)  # what needs long is not to be looked at all the time
             left = self._still_there(left)
         return left
 
@@ -132,6 +136,15 @@ class ProcessTree:
             parent = process.parent()
             return parent is not None and parent.name() == MASTER
         return False
+
+
+def _succeeds(no_more: Callable[[], None], rung: Rung, tell: Callable[[str], None]) -> bool:
+    try:
+        no_more()
+    except Exception as err:  # whatever the trouble, the next rung needs no configuration
+        tell(f"{rung.name} shutdown is not possible ({err})")
+        return False
+    return True
 
 
 def _send(number: signal.Signals, processes: Iterable[psutil.Process]) -> None:

@@ -3,7 +3,7 @@
 import time
 from typing import NamedTuple, Optional, Tuple
 
-from . import pool, supervisor
+from . import peaceful, pool, supervisor
 from .errors import AnnexError, CommandError, DaemonError
 from .ladder import NEVER, Rung, fitted
 from .machine import Machine
@@ -42,10 +42,11 @@ class StopDaemons(NamedTuple):
         if self._comes_back(machine):
             machine.systemd.settle(CONDOR_UNIT)
         late = self._end(machine, tell)  # what either of them was just about to start
+        peaceful.over(machine.system)
         return f"ended by {late or ended_by} shutdown" if late or ended_by else "they had ended already"
 
     def _end(self, machine: Machine, tell: Tell) -> Optional[str]:
-        return machine.daemons.stop(self._rungs(), machine.htcondor.off_peacefully, tell)
+        return machine.daemons.stop(self._rungs(), lambda: peaceful.take_no_more_jobs(machine), tell)
 
     def _rungs(self) -> Tuple[Rung, ...]:
         """Those for which there is time now: until here the command may have had to wait."""

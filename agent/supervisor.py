@@ -107,7 +107,7 @@ def clear() -> None:
 
     given = {name: os.environ[name] for name in sys.argv[3:]}
     daemons = Daemons(ours=lambda process: given.items() <= process.environ().items())
-    daemons.stop(ladder("fast", _CLEARING_FAST_S), by_tool=lambda: None, tell=_unheard)
+    daemons.stop(ladder("fast", _CLEARING_FAST_S), no_more=lambda: None, tell=_unheard)
 
 
 def _unheard(sentence: str) -> None:

@@ -24,6 +24,7 @@ LOCK = f"{STATE_DIR}/lock"
 # The mark that HTCondor may start: the condition of its unit's start, and of every restart.
 CONFIGURED = f"{STATE_DIR}/configured"
 LEAVING_FILE = f"{STATE_DIR}/leaving.config"  # knobs that HTCondor reads while this machine is leaving its pool
+STOPPING_FILE = f"{STATE_DIR}/stopping.config"  # and those that it reads during a peaceful stop
 _LOCK_PATIENCE_S = 0.5
 _LOCK_PAUSE_S = 0.05
 _MOMENT_S = 0.5

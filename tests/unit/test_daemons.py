@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
+import time
 import uuid
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -22,6 +24,7 @@ from annex_agent.process_tree import _same_pid_namespace
 from .conftest import PYTHON, eventually, started
 
 MARK = "ANNEX_AGENT_TEST"
+PEACEFUL = Rung("peaceful", None, 30.0)
 GRACEFUL = Rung("graceful", signal.SIGTERM, 30.0)
 FAST = Rung("fast", signal.SIGQUIT, 30.0)
 KILL = Rung("kill", signal.SIGKILL, 30.0)
@@ -146,7 +149,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 def unused() -> None:
-    pytest.fail("the tool was not to be used")
+    pytest.fail("this is not a peaceful stop")
 
 
 class TestLooking:
@@ -232,8 +235,7 @@ class TestReportingAgain:
 
 class TestStopping:
     def test_where_nothing_runs_nothing_is_done(self, stage: Stage) -> None:
-        peaceful = Rung("peaceful", None, 30.0)
-        assert stage.daemons.stop((peaceful, GRACEFUL, KILL), unused, pytest.fail) is None
+        assert stage.daemons.stop((PEACEFUL, GRACEFUL, KILL), unused, pytest.fail) is None
 
     def test_daemons_that_obey_end_gracefully_and_nothing_is_told(self, stage: Stage) -> None:
         stage.enter(whole_tree())
@@ -303,20 +305,54 @@ class TestStopping:
         assert stage.daemons.stop((GRACEFUL,), unused, pytest.fail) == "graceful"
         assert stage.left() == []
 
-    def test_peaceful_is_the_tools_doing(self, stage: Stage) -> None:
-        pid = stage.enter(whole_tree())["condor_master"]
-        rungs = (Rung("peaceful", None, 30.0), KILL)
-        assert stage.daemons.stop(rungs, lambda: os.kill(pid, signal.SIGTERM), pytest.fail) == "peaceful"
+    def test_peaceful_lets_the_jobs_finish_and_then_ends_the_daemons(self, stage: Stage) -> None:
+        pids = stage.enter(whole_tree())
+        jobs: List[bool] = []
+
+        def no_more() -> None:
+            threading.Timer(0.2, finish).start()
+
+        def finish() -> None:
+            jobs.append(psutil.pid_exists(pids["a-job"]))
+            os.kill(pids["condor_starter"], signal.SIGTERM)  # as it does when its job has finished
+
+        assert stage.daemons.stop((PEACEFUL, KILL), no_more, pytest.fail) == "peaceful"
+        assert jobs == [True]
         assert stage.left() == []
 
-    def test_a_tool_that_fails_is_followed_by_the_next_rung_at_once(self, stage: Stage) -> None:
+    def test_a_job_that_comes_just_then_finishes_too(self, stage: Stage) -> None:
+        master = stage.enter(part("condor_master"))["condor_master"]
+        asked: List[str] = []
+
+        def no_more() -> None:
+            asked.append("no more")
+            threading.Timer(0.3, hand_over).start()
+
+        def hand_over() -> None:
+            starter = stage.enter(part("condor_starter"))["condor_starter"]
+            time.sleep(1.5)  # longer than it is waited for where there is no job
+            asked.append("the master is there" if psutil.pid_exists(master) else "the master is gone")
+            os.kill(starter, signal.SIGTERM)
+
+        assert stage.daemons.stop((PEACEFUL, KILL), no_more, pytest.fail) == "peaceful"
+        assert asked == ["no more", "the master is there"]
+
+    def test_jobs_that_do_not_finish_in_time_are_told_and_the_next_rung_follows(self, stage: Stage) -> None:
+        stage.enter(whole_tree())
+        told: List[str] = []
+        rungs = (PEACEFUL._replace(wait_s=NOT_FOR_LONG_S), GRACEFUL)
+        assert stage.daemons.stop(rungs, lambda: None, told.append) in ("peaceful", "graceful")
+        assert ["a-job" in sentence for sentence in told] in ([True], [])
+        assert stage.left() == []
+
+    def test_where_it_cannot_be_asked_the_next_rung_follows_at_once(self, stage: Stage) -> None:
         stage.enter(whole_tree())
         told: List[str] = []
 
         def broken() -> None:
             raise OSError("no configuration")
 
-        rungs = (Rung("peaceful", None, 24 * 3600.0), GRACEFUL)
+        rungs = (PEACEFUL._replace(wait_s=24 * 3600.0), GRACEFUL)
         assert stage.daemons.stop(rungs, broken, told.append) == "graceful"
         assert told == ["peaceful shutdown is not possible (no configuration)"]
 
@@ -330,20 +366,21 @@ class TestStopping:
 
     def test_what_its_last_daemon_leaves_behind_is_not_overlooked(self, stage: Stage) -> None:
         # The master ends while the processes are being listed: its last child is not in that list, nor is it alive.
-        pid = stage.enter(part("condor_master", leaves=[part("condor_startd")]))["condor_master"]
+        master = part("condor_master", leaves=[part("condor_startd")], ignores=["SIGTERM"])
+        pid = stage.enter(master)["condor_master"]
         looks: List[int] = []
 
         def ours(process: psutil.Process) -> bool:
             owned = stage.owns(process)
             looks.extend([pid] if process.pid == pid else [])
             if process.pid == pid and len(looks) == 4:  # it is being waited for
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, signal.SIGQUIT)
                 eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
             return owned
 
         told: List[str] = []
-        rungs = (Rung("peaceful", None, 2.0), GRACEFUL)
-        assert Daemons(ours).stop(rungs, lambda: None, told.append) == "graceful"
+        rungs = (Rung("graceful", signal.SIGTERM, 2.0), FAST)
+        assert Daemons(ours).stop(rungs, unused, told.append) == "fast"
         assert "condor_startd" in told[0]
         assert stage.left() == []
 

@@ -347,19 +347,6 @@ class TestWithdrawing:
             condor.withdraw("true")
 
 
-class TestGoingPeacefully:
-    def test_the_master_is_told(self, condor: HTCondor, live: LiveTree) -> None:
-        live.command("condor_off", "")
-        condor.off_peacefully()
-        assert live.ran == [("condor_off", "-peaceful", "-daemon", "master")]
-
-    @pytest.mark.parametrize("stream", ["1", "2"])
-    def test_a_refusal_is_an_error_with_its_words(self, condor: HTCondor, live: LiveTree, stream: str) -> None:
-        live.command("condor_off", f'echo "Can\'t connect to local master" >&{stream}; exit 1')
-        with pytest.raises(CommandFailed, match="condor_off -peaceful: Can't connect to local master"):
-            condor.off_peacefully()
-
-
 class TestRefusal:
     def said(self, condor: HTCondor, live: LiveTree, script: str) -> str:
         live.command("condor_ping", script)

@@ -11,7 +11,7 @@ from typing import List, Tuple
 
 import pytest
 
-from annex_agent import stop_steps, supervisor
+from annex_agent import peaceful, stop_steps, supervisor
 from annex_agent.daemon_steps import MakeDirectories, ReadBack, StartDaemons, Trust, WaitForSlot
 from annex_agent.errors import AnnexError, ConfigError, DaemonError
 from annex_agent.htcondor import CONFIG_FILE, HTCondor
@@ -20,7 +20,7 @@ from annex_agent.machine import Machine
 from annex_agent.model import Knob
 from annex_agent.steps import EmptyDirectory, RemoveDirectory, RemoveFile, SetHostName, Step, WriteFile
 from annex_agent.stop_steps import StopDaemons, WithdrawSlot
-from annex_agent.system import System
+from annex_agent.system import CONFIGURED, STOPPING_FILE, System
 from annex_agent.systemd import Systemd
 
 from .conftest import PYTHON, FixedDaemons, LiveTree, started
@@ -272,8 +272,30 @@ class TestMakeDirectories:
 class TestStartDaemons:
     STEP = StartDaemons("f1", RUNGS)
 
+    @pytest.fixture(autouse=True)
+    def mark(self, live: LiveTree) -> Path:
+        return live.holds(CONFIGURED, "ANNEX_AGENT_CONFIG=f1\n")
+
     def with_master(self, live: LiveTree, *names: str, fingerprint: "str | None" = "") -> Machine:
         return Machine(live, HTCondor(live), FixedDaemons(*names, fingerprint=fingerprint), Systemd(live))
+
+    def test_a_peaceful_stop_that_was_interrupted_is_taken_back(self, live: LiveTree) -> None:
+        stopping = live.holds(STOPPING_FILE, peaceful.TEXT)
+        live.holds(ADDRESS_FILE, "<10.0.0.1:9618?sock=startd>\n")
+        machine = self.with_master(live, "condor_master", fingerprint="f1")
+        step = self.STEP._replace(startd_address_file=ADDRESS_FILE)
+        assert summary(step, machine) == "it runs, and takes no job: a peaceful stop was interrupted"
+        assert step.perform(machine, no_one) == "condor_master takes jobs again"
+        assert isinstance(machine.daemons, FixedDaemons)
+        assert (stopping.exists(), machine.daemons.reports) == (False, 1)
+        assert step.pending(machine) is None
+
+    def test_what_a_peaceful_stop_has_left_is_gone_before_the_master_starts(
+        self, machine: Machine, live: LiveTree
+    ) -> None:
+        stopping = live.holds(STOPPING_FILE, peaceful.TEXT)
+        live.command("condor_master", f"test ! -e {stopping}")
+        assert self.STEP.perform(machine, no_one) == "condor_master started"
 
     def test_daemons_that_run_with_this_configuration_stay(self, live: LiveTree) -> None:
         assert self.STEP.pending(self.with_master(live, "condor_master", fingerprint="f1")) is None
@@ -529,6 +551,11 @@ class TestStopDaemons:
     def test_the_ladder_is_told(self) -> None:
         step = StopDaemons((*RUNGS, Rung("kill", signal.SIGKILL, 10.0)))
         assert step.description == "end HTCondor's daemons: graceful (1 s), then kill (10 s)"
+
+    def test_the_next_daemons_take_jobs_again(self, machine: Machine, live: LiveTree) -> None:
+        stopping = live.holds(STOPPING_FILE, peaceful.TEXT)
+        self.STEP.perform(machine, no_one)
+        assert not stopping.exists()
 
     def test_with_an_end_the_ladder_is_what_there_is_time_for_now(self) -> None:
         step = StopDaemons(ladder("graceful", 600), time.monotonic() - 3600)
