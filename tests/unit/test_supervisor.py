@@ -164,7 +164,7 @@ def test_a_stop_that_came_while_the_supervisor_was_being_started_wins(stage: Sta
 
 @pytest.mark.timeout(60)
 def test_one_that_hangs_costs_no_more_than_is_left(stage: Stage, monkeypatch: "pytest.MonkeyPatch") -> None:
-    monkeypatch.setattr(supervisor, "_END_TIMEOUT_S", 3600.0)
+    monkeypatch.setattr(claimant, "_PATIENCE_S", 3600.0)
     stage.start().suspend()
     stage.live.ends_at = time.monotonic() - 1
     supervisor.end(stage.live)
