@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Sequence
 
 from annex_agent import json_schema
-from annex_agent.schema import CONDOR, KEYS, ROWS, Key
+from annex_agent.key import Key
+from annex_agent.schema import CONDOR, KEYS, ROWS
 
 ROOT = Path(__file__).resolve().parents[1]
 _TABLE = re.compile(r"^\| key \|.*?\n(?=\n)", re.MULTILINE | re.DOTALL)

@@ -8,11 +8,14 @@ import math
 import os
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Callable, Dict, List, Mapping, Optional
 
-from .content import find, listing, served
+from .announced import Appearances
+from .content import served
 from .http import Reply, Request, page, segments
 from .profile import Fault, Profile, Service
+from .tree import find, listing
 
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105  a header's name
@@ -53,7 +56,7 @@ def faulty(fault: Fault) -> Optional[Reply]:
     return Reply(status, body or b"", headers=retry)
 
 
-def answer(profile: Profile, tokens: Tokens, request: Request) -> Reply:
+def answer(profile: Profile, tokens: Tokens, appearances: Appearances, request: Request) -> Reply:
     """What the real service would answer, by the user guide's list of HTTP status codes."""
     service, path = profile.service, segments(request.path)
     if not service.enabled:
@@ -62,11 +65,12 @@ def answer(profile: Profile, tokens: Tokens, request: Request) -> Reply:
         return _token(service, tokens, path[0], request)
     if request.method not in ("GET", "HEAD"):
         return page(405, "Allow: GET, HEAD")
+    content = partial(_content, profile, appearances, path)
     token = request.headers.get(TOKEN_HEADER.lower()) if service.v2 else None
     if token is None:
-        return _content(profile, path) if service.v1 or not service.v2 else page(401)
+        return content() if service.v1 or not service.v2 else page(401)
     remaining_s = tokens.remaining_s(token)
-    return replace(_content(profile, path), headers=(_ttl(remaining_s),)) if remaining_s else page(401)
+    return replace(content(), headers=(_ttl(remaining_s),)) if remaining_s else page(401)
 
 
 def _token(service: Service, tokens: Tokens, version: str, request: Request) -> Reply:
@@ -87,10 +91,10 @@ def _ttl(seconds: int) -> str:
     return f"{TTL_HEADER}: {seconds}"
 
 
-def _content(profile: Profile, path: List[str]) -> Reply:
+def _content(profile: Profile, appearances: Appearances, path: List[str]) -> Reply:
     if not path:
         return Reply(200, "\n".join(_VERSIONS).encode())
-    found = find(served(profile), path[1:]) if _VERSION.fullmatch(path[0]) else None
+    found = find(served(profile, appearances), path[1:]) if _VERSION.fullmatch(path[0]) else None
     if found is None:
         return page(404)
     if isinstance(found, Mapping):

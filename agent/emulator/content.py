@@ -1,23 +1,28 @@
-"""What there is to serve: a tree of keys, and the identity document that follows from it."""
+"""What there is to serve: a profile's keys, what they leave to be made up, and the identity document."""
 
 import base64
 import json
 import re
 import time
-from typing import List, Mapping, Optional, Union
+from typing import Mapping, Optional, Union
 
-from .profile import Profile, Tree
+from .announced import Appearances, completed, timestamp
+from .profile import Profile
+from .tree import Tree, find, laid_over, with_value
 
 _PLACEHOLDER = base64.encodebytes(b"annex-agent's emulator cannot sign: this is a placeholder").decode().strip()
 
 _CREDENTIALS_LIFE_S = 6 * 3600
 
 
-def served(profile: Profile) -> Tree:
+def served(profile: Profile, appearances: Appearances) -> Tree:
     """Everything below a version."""
-    identity = {"document": _document(profile.meta_data), "pkcs7": _PLACEHOLDER, "signature": _PLACEHOLDER}
-    dynamic = _laid_over({"instance-identity": identity}, profile.dynamic)
-    return {"dynamic": dynamic, "meta-data": _with_credentials(profile.meta_data), "user-data": profile.user_data}
+    launched = profile.launched or timestamp(appearances.started)
+    document = _document(profile.meta_data, launched)
+    identity = {"document": document, "pkcs7": _PLACEHOLDER, "signature": _PLACEHOLDER}
+    meta_data = completed(_with_credentials(profile.meta_data), appearances)
+    dynamic = laid_over({"instance-identity": identity}, profile.dynamic)
+    return {"dynamic": dynamic, "meta-data": meta_data, "user-data": profile.user_data}
 
 
 def _with_credentials(meta_data: Tree) -> Tree:
@@ -47,61 +52,17 @@ def _made_up_credentials() -> Mapping[str, object]:
     now = time.time()
     return {
         "Code": "Success",
-        "LastUpdated": _timestamp(now),
+        "LastUpdated": timestamp(now),
         "Type": "AWS-HMAC",
         "AccessKeyId": "ASIAMADEUPBYEMULATOR",
         "SecretAccessKey": "made-up-by-the-emulator-of-annex-agent00",
         "Token": "made up by the emulator of annex-agent",
-        "Expiration": _timestamp(now + _CREDENTIALS_LIFE_S),
+        "Expiration": timestamp(now + _CREDENTIALS_LIFE_S),
         "Emulated": True,  # EC2 has no such key: so that nobody takes them for what they are not
     }
 
 
-def _timestamp(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def _laid_over(below: Tree, above: Tree) -> Tree:
-    merged = dict(below)
-    for key, value in above.items():
-        under = below.get(key)
-        merged[key] = _laid_over(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
-    return merged
-
-
-def find(tree: Tree, path: List[str]) -> Union[str, bytes, Tree, None]:
-    """What stands at ``path``: a value, a directory, or None."""
-    found: Union[str, bytes, Tree, None] = tree
-    for part in path:
-        if not isinstance(found, Mapping):
-            return None
-        # "0=my-key" is listed so and read as "0": public-keys/0/openssh-key
-        indexed = (child for key, child in found.items() if key.startswith(f"{part}=") and isinstance(child, Mapping))
-        found = found[part] if part in found else next(indexed, None)
-    return found
-
-
-def listing(tree: Tree, slashes: bool) -> str:
-    """A directory as the service lists it: a name a line, directories with a slash."""
-    names = (
-        f"{key}/" if slashes and isinstance(child, Mapping) and "=" not in key else key
-        for key, child in sorted(tree.items())
-        if child is not None
-    )
-    return "\n".join(names)
-
-
-def with_value(tree: Tree, path: List[str], value: Union[str, bytes, None]) -> Tree:
-    """``tree`` with one key set, or removed together with the directories that it leaves empty."""
-    below = tree.get(path[0])
-    new: Union[str, bytes, Tree, None] = value
-    if path[1:]:
-        new = with_value(below if isinstance(below, Mapping) else {}, path[1:], value) or None
-    rest = {key: child for key, child in tree.items() if key != path[0]}
-    return rest if new is None else {**rest, path[0]: new}
-
-
-def _document(meta_data: Tree) -> str:
+def _document(meta_data: Tree, launched: str) -> str:
     """The instance identity document, with null for what the meta-data does not say.
 
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-identity-documents.html
@@ -124,7 +85,7 @@ def _document(meta_data: Tree) -> str:
         "instanceType": kind,
         "kernelId": text("kernel-id"),
         "marketplaceProductCodes": None,
-        "pendingTime": "2008-10-01T00:00:00Z",  # nothing in meta-data tells; a fixed one keeps demonstrations alike
+        "pendingTime": launched,
         "privateIp": text("local-ipv4"),
         "ramdiskId": text("ramdisk-id"),
         "region": text("placement", "region") or (zone or "").rstrip("abcdefghijklmnopqrstuvwxyz") or None,

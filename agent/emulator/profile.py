@@ -7,6 +7,7 @@ is kept as its author typed it (``0123`` stays four characters, a date stays a d
 
 import json
 import re
+import time
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -15,8 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 import yaml
 
-# A directory of the service; None stands for a key that was taken away.
-Tree = Mapping[str, Union[str, bytes, "Tree", None]]
+from .tree import Tree, laid_over
 
 _Problems = List[str]
 _MAX_DEPTH = 16  # EC2's own paths end at 7; a YAML anchor that contains itself never ends
@@ -74,6 +74,7 @@ class Profile:
     dynamic: Tree = field(default_factory=dict)  # laid over what is derived from meta_data
     service: Service = Service()
     faults: Tuple[Fault, ...] = ()  # the first that matches and is not spent applies
+    launched: Optional[str] = None  # when, as the identity document says it; None: when the emulator was started
     refuse_for: float = 0.0  # seconds after the start in which connections are refused
 
 
@@ -144,8 +145,8 @@ _TextLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(?:~|nu
 
 
 def _checked(value: object, problems: _Problems) -> Profile:
-    known = ("meta-data", "user-data", "dynamic", "service", "faults", "refuse_for")
-    given = _mapping(value, "the profile", problems)
+    known = ("like", "meta-data", "user-data", "dynamic", "service", "faults", "launched", "refuse_for")
+    given = _like(_mapping(value, "the profile", problems), problems)
     problems.extend(_unknown(given, known, ""))
     profile = Profile(
         meta_data=_tree(given.get("meta-data", {}), "meta-data", problems),
@@ -153,11 +154,24 @@ def _checked(value: object, problems: _Problems) -> Profile:
         dynamic=_tree(_field(_json_document, given.get("dynamic"), "dynamic", problems) or {}, "dynamic", problems),
         service=_service(given.get("service", {}), problems),
         faults=_faults(given.get("faults", []), problems),
+        launched=_field(_moment, given.get("launched"), "launched", problems),
         refuse_for=_field(_seconds, given.get("refuse_for"), "refuse_for", problems) or 0.0,
     )
     if problems:
         raise ProfileError(problems)
     return profile
+
+
+def _like(given: Mapping[str, Any], problems: _Problems) -> Mapping[str, Any]:
+    """What is given, laid over the bundled profile that it says it is like."""
+    name = given.get("like")
+    if name is None:
+        return given
+    if name not in bundled_names():
+        problems.append(f"like: must be one of {', '.join(bundled_names())}")
+        return given
+    below = _TextLoader((_bundle() / f"{name}.yaml").read_bytes()).get_single_data()
+    return laid_over(_like(below, problems), given)
 
 
 def _service(value: object, problems: _Problems) -> Service:
@@ -289,6 +303,15 @@ def _seconds(value: object) -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
         raise ValueError(f"must be a number of seconds such as 2 or 0.5, not {text!r}")
     return float(text)
+
+
+def _moment(value: object) -> str:
+    text = _text(value)
+    try:
+        time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        raise ValueError(f"must be a time such as 2026-01-01T12:00:00Z, not {text!r}") from None
+    return text
 
 
 def _glob(value: object) -> str:

@@ -13,10 +13,11 @@ from types import TracebackType
 from typing import BinaryIO, Callable, Deque, List, Optional, Set, Tuple, Type, Union
 
 from ..errors import UsageError
+from .announced import Appearances
 from .answers import Tokens, answer, faulty
-from .content import with_value
 from .http import Reply, Request, encoded, page, read, segments
 from .profile import Fault, Profile, ProfileError, loads
+from .tree import with_value
 from .watch import LOG, Watch
 
 _KEPT_REQUESTS = 10_000
@@ -27,7 +28,8 @@ class Emulator:
 
     With ``watch``, that file is the control surface: it is read again when it changes, and a broken
     edit is logged and changes nothing.  Tokens outlive every change of the profile.  ``clock`` gives
-    the seconds by which tokens expire.  Raises ``UsageError`` if the address cannot be had.
+    the seconds by which tokens expire, ``wall_clock`` those since the epoch.  Raises ``UsageError`` if
+    the address cannot be had.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class Emulator:
         address: Tuple[str, int] = ("127.0.0.1", 0),
         watch: Optional[Path] = None,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._lock = threading.Lock()  # guards everything down to the empty line
         self._profile = profile
         self._watch = Watch(watch) if watch else None
         self._tokens = Tokens(clock)
+        self._appearances = Appearances(wall_clock)
         self._spent: Counter[Fault] = Counter()
         self._requests: Deque[Request] = deque(maxlen=_KEPT_REQUESTS)
         self._connections: Set[socket.socket] = set()
@@ -187,7 +191,7 @@ class Emulator:
         with self._lock:
             self._reread()
             fault = self._next_fault(request.method, "/".join(segments(request.path)[1:]))
-            reply = faulty(fault) or answer(self._profile, self._tokens, request)
+            reply = faulty(fault) or answer(self._profile, self._tokens, self._appearances, request)
             status = None if fault.reset or fault.black_hole else reply.status
             self._requests.append(replace(request, status=status))
         LOG.debug("%s %s: %s", request.method, request.path, status or "not answered")

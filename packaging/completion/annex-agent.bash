@@ -18,7 +18,7 @@ _annex_agent() {
     case $previous in
         --profile)
             compopt -o filenames 2>/dev/null
-            mapfile -t COMPREPLY < <(compgen -W "wiki spot no-public-address" -f -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W "wiki spot no-public-address spot-notice rebalance maintenance scale-in" -f -- "$current")
             return ;;
         --config | --user-data)
             compopt -o filenames 2>/dev/null

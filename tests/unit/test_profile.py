@@ -210,7 +210,8 @@ def test_a_file_is_a_profile_or_has_problems(content):
 
 
 def test_the_bundled_profiles():
-    assert profile.bundled_names() == ("no-public-address", "spot", "wiki")
+    plain, announcing = ("no-public-address", "spot", "wiki"), ("maintenance", "rebalance", "scale-in", "spot-notice")
+    assert profile.bundled_names() == tuple(sorted((*plain, *announcing)))
     wiki, private, spot = (profile.bundled(name) for name in ("wiki", "no-public-address", "spot"))
     assert wiki.user_data == b"cm.example.org"
     assert wiki.meta_data["public-ipv4"] == "67.202.60.66"
@@ -239,7 +240,9 @@ def test_a_bundled_profile_contradicts_itself_nowhere(name):
 
 
 def test_an_unknown_bundled_profile_names_the_others():
-    with pytest.raises(profile.ProfileError, match="'wikki'; choose one of no-public-address, spot, wiki, or give"):
+    with pytest.raises(
+        profile.ProfileError, match="'wikki'; choose one of maintenance, no-public-address, .*, wiki, or give"
+    ):
         profile.bundled("wikki")
 
 
@@ -252,4 +255,34 @@ def test_what_the_comments_show_works_when_uncommented(name):
     shown = re.sub(r"^  instance-identity: null\n", "", shown, flags=re.MULTILINE)  # shown beside its alternative
     read = profile.loads(shown.encode())
     assert (read.faults != ()) == (name == "wiki")
-    assert (shown != text) == (name != "no-public-address")
+    assert (shown != text) == (name in ("wiki", "spot"))
+
+
+class TestAProfileThatIsLikeAnother:
+    def test_has_what_it_does_not_say_itself(self):
+        read = profile.loads(b"like: spot\nmeta-data: {placement: {region: r}, public-ipv4: null}\nuser-data: x")
+        spot = profile.bundled("spot")
+        placement = {**spot.meta_data["placement"], "region": "r"}
+        assert read.meta_data == {**spot.meta_data, "placement": placement, "public-ipv4": None}
+        assert (read.user_data, read.service) == (b"x", spot.service)
+
+    def test_may_take_a_section_away(self):
+        read = profile.loads(b"like: spot\nmeta-data: {iam: null}\nuser-data: null\nservice: {v1: true}")
+        assert read.meta_data["iam"] is None
+        assert (read.user_data, read.service) == (None, profile.Service())
+
+    def test_may_be_so_at_second_hand(self):
+        assert profile.loads(b"like: spot-notice").meta_data["spot"] == {"instance-action": '{"action": "terminate"}'}
+
+    @pytest.mark.parametrize("name", ["mine.yaml", "[spot]", "{a: b}", "''", "Spot"])
+    def test_is_like_one_that_comes_with_it(self, name):
+        (problem,) = problems_of(f"like: {name}")
+        assert problem == f"like: must be one of {', '.join(profile.bundled_names())}"
+
+
+def test_the_launch_is_a_moment():
+    assert profile.loads(b"launched: 2026-01-01T12:00:00Z").launched == "2026-01-01T12:00:00Z"
+    assert profile.loads(b"launched: null").launched is None
+    for text in ("2026-01-01", "yesterday", "2026-13-01T12:00:00Z", "[1]"):
+        (problem,) = problems_of(f"launched: {text}")
+        assert problem.startswith("launched: must be ")

@@ -11,9 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from annex_agent import json_schema, values
+from annex_agent.key import Key
 from annex_agent.mapping import read
 from annex_agent.model import Settings
-from annex_agent.schema import BY_PATH, CONDOR, KEYS, ROWS, SECTIONS, SHORT_FORMS, WRAPPER, Key
+from annex_agent.schema import BY_PATH, CONDOR, KEYS, ROWS, SECTIONS, SHORT_FORMS, WRAPPER
 from annex_agent.settings import from_document
 from tests.regenerate import GENERATED
 
