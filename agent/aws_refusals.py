@@ -8,7 +8,7 @@ SignalResource, CompleteLifecycleAction and RecordLifecycleActionHeartbeat.
 import re
 from typing import Callable, NamedTuple, Tuple, Type
 
-from .errors import AnnexError, SecretDenied, SecretError
+from .errors import AnnexError, SecretDenied, SecretError, SignalDenied, SignalError
 
 _THROTTLED = {
     *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException"),
@@ -54,7 +54,7 @@ class Wish(NamedTuple):
 
     def denied(self, words: str, own_key: bool = False) -> AnnexError:
         """The error for what the role may not; ``own_key``: because of the KMS key that it is encrypted with."""
-        return SecretDenied(words, own_key) if self.error is SecretError else self.error(words)
+        return SignalDenied(words) if self.error is SignalError else SecretDenied(words, own_key)
 
 
 class Trouble(NamedTuple):

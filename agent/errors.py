@@ -13,6 +13,7 @@
     +-- DaemonError              7  the daemons did not come up or go down
     +-- FenceError               1  jobs could read the metadata service
     +-- SignalError              1  AWS could not be told how things are here
+    |   +-- SignalDenied            the instance's role may not
     +-- Busy                     1  another annex-agent is at work
     +-- CommandError             1
         +-- CommandUnavailable      it could not be run at all
@@ -87,6 +88,10 @@ class FenceError(AnnexError):
 
 class SignalError(AnnexError):
     """CloudFormation or Auto Scaling could not be told how things are on this instance."""
+
+
+class SignalDenied(SignalError):  # noqa: N818 - reads as what happened
+    """AWS refuses it to the instance's role: a policy would let it."""
 
 
 class Busy(AnnexError):  # noqa: N818 - reads as what happened

@@ -7,6 +7,7 @@ from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from .aws import Session
 from .aws_refusals import Trouble
+from .errors import SignalError
 from .iam_policy import Need, Place, hooks_need
 from .model import Settings
 from .signal_message import Due, Message, wish
@@ -40,13 +41,17 @@ class Standing(NamedTuple):
     group: str
     state: str
 
-    def waits(self, phase: Phase) -> bool:
-        """For the answers to the phase's hooks; also where it is kept in a warm pool."""
-        return self.state.replace("Warmed:", "") == f"{phase.state}:Wait"
+    def is_in(self, phase: Phase) -> bool:
+        """Whether it waits for the answers to the phase's hooks, or is about to; also where it is in a warm pool."""
+        return self.waits(phase) or self._bare == phase.state
 
-    def is_about_to_wait(self, phase: Phase) -> bool:
-        """For EC2 Auto Scaling may be slower than a boot."""
-        return self.state.replace("Warmed:", "") == phase.state
+    def waits(self, phase: Phase) -> bool:
+        """Whether it waits for them now."""
+        return self._bare == f"{phase.state}:Wait"
+
+    @property
+    def _bare(self) -> str:
+        return self.state.replace("Warmed:", "")
 
 
 def is_told(settings: Settings, event: str) -> bool:
@@ -58,16 +63,19 @@ def due(event: str, terms: Terms, instance_id: str, session: Session, region: st
     """What it is to be told, once it is known which hooks the instance waits in."""
     place = Place(region, terms.account_id or "*")
     phases = (_ANSWERS[event][0],) if event in _ANSWERS else (_LAUNCH, _END)
-    standing = _settled(instance_id, phases, session, place)
+    standing = _standing(instance_id, session, place)
     if standing is None:
         return Due(why_not="this instance is in none of its groups")
-    phase = next((phase for phase in phases if standing.waits(phase)), None)
+    phase = next((phase for phase in phases if standing.is_in(phase)), None)
     if phase is None:
-        where = f"this instance is {standing.state} in the group {standing.group}"
-        return Due(why_not=f"{where}, and waits in no hook of {_words(phases)}")
+        return _idle(standing, phases)
     hooks = ours(_hooks(standing.group, phase, session, place))
     if not hooks:
         return Due(why_not=f"the group {standing.group} has no hook of {_words((phase,))}")
+    if event in _ANSWERS:
+        standing = _settled(standing, phase, instance_id, session, place)
+    if not standing.waits(phase):
+        return _idle(standing, phases)
     return Due(tuple(_message(event, hook, standing, instance_id, place) for hook in hooks))
 
 
@@ -76,14 +84,23 @@ def ours(hooks: Tuple[str, ...]) -> Tuple[str, ...]:
     return tuple(hook for hook in hooks if _OWN in hook) or hooks
 
 
-def _settled(instance_id: str, phases: Tuple[Phase, ...], session: Session, place: Place) -> Optional[Standing]:
-    attempt = 0
-    while True:
-        standing = _standing(instance_id, session, place)
-        is_early = standing is not None and len(phases) == 1 and standing.is_about_to_wait(phases[0])
-        if not is_early or not session.deadline.pauses(attempt):
-            return standing
+def _idle(standing: Standing, phases: Tuple[Phase, ...]) -> Due:
+    where = f"this instance is {standing.state} in the group {standing.group}"
+    return Due(why_not=f"{where}, and waits in no hook of {_words(phases)}")
+
+
+def _settled(standing: Standing, phase: Phase, instance_id: str, session: Session, place: Place) -> Standing:
+    """For a boot may be faster than Auto Scaling, which takes no answer before it waits for one."""
+    attempt, now = 0, standing
+    while now.is_in(phase) and not now.waits(phase):
+        if not session.deadline.pauses(attempt):
+            raise SignalError(
+                f"this instance is still {now.state} in the group {now.group}, which takes no answer yet; run "
+                "annex-agent signal again"
+            )
+        now = _standing(instance_id, session, place) or now._replace(state="gone")
         attempt += 1
+    return now
 
 
 def _standing(instance_id: str, session: Session, place: Place) -> Optional[Standing]:

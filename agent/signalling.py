@@ -54,11 +54,16 @@ class Outcome(NamedTuple):
 _Give = Callable[[Message, Session, str, str], str]
 
 
-def signal(event: Optional[str], root: Path, environ: Mapping[str, str]) -> int:
+def signal(
+    event: Optional[str],
+    root: Path,
+    environ: Mapping[str, str],
+    new_deadline: Callable[[float], Deadline] = Deadline,
+) -> int:
     """Tell of the event whoever is to be told, and say so; ``SignalError`` names all who could not be."""
     case = _case(event, System(root))
     seconds = min(DEADLINE_S, case.terms.settings.aws_timeout_s)
-    return _answer(case, environ, Deadline(seconds), _tell)
+    return _answer(case, environ, new_deadline(seconds), _tell)
 
 
 def preview(event: Optional[str], root: Path, environ: Mapping[str, str]) -> int:

@@ -4,7 +4,7 @@ import threading
 import time
 from typing import Callable, Dict, Iterator, List, Mapping
 
-from . import configuration, ec2, image, installed, network, secrets, trust, worker
+from . import configuration, ec2, image, installed, network, secrets, signals, trust, worker
 from .finding import Finding, Judgement, Unseen, only_root, problem, warning
 from .scene import Scene
 
@@ -22,6 +22,7 @@ LOOKS: Mapping[str, Look] = {
     "way-in": network.way_in,
     "central-manager": network.central_manager,
     "secrets": secrets.secrets,
+    "signals": signals.signals,
     "trust": trust.trust,
     "firewall": network.firewall,
     "units": image.units,

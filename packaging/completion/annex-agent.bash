@@ -2,10 +2,11 @@
 
 _annex_agent() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="start configure stop hold status check clean simulate validate kit"
+    local commands="start configure stop hold status check clean watch signal simulate validate kit"
     local options="--dry-run --simulate --profile --config --user-data --root
         --log-format -v --verbose -q --quiet -h --help --version"
     local parts="central-manager submit token security-group iam-policy user-data launch-template"
+    local events="success failure complete abandon heartbeat"
     COMPREPLY=()
 
     # "--mode=fast" is three words to bash, "=" being one.
@@ -78,6 +79,7 @@ _annex_agent() {
             options+=" --region --account --ami --instance-type --spot --security-group --instance-profile --vpc
                 --site-cidr --ccb --admin-cidr --worker-cidr --name --lifetime --own-keys --mime"
             [[ -n $argument ]] || options+=" $parts" ;;
+        signal) [[ -n $argument ]] || options+=" $events" ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
 }

@@ -18,6 +18,8 @@ from fnmatch import fnmatchcase
 from importlib import import_module  # what is imported so has no types
 from typing import Any, Callable, Optional
 
+from .waiting import Answer, Waiting, error
+
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 _FAULT: Mapping[str, Any] = {"status": 503, "times": 1, "body": "", "headers": {}, "delay": 0.0}
@@ -40,6 +42,7 @@ class Server:
         self._signers: list[str] = []
         self.region = REGION  # where ``call`` asks
         self._policy: Optional[Mapping[str, Any]] = None
+        self.waiting = Waiting(self.call)
         make = import_module("werkzeug.serving").make_server
         handler = type("Quiet", (self._moto.MotoRequestHandler,), {"log": lambda *_: None})
         self._server: Any = make(address, port, self._answer, threaded=True, request_handler=handler)
@@ -61,6 +64,7 @@ class Server:
         import_module("moto.moto_api._internal.models").moto_api_backend.reset()
         self.grant(None)
         self.region = REGION
+        self.waiting.reset()
         with self._lock:
             self._requests.clear()
             self._faults.clear()
@@ -100,12 +104,15 @@ class Server:
             return list(self._signers)
 
     def handle(self, order: Mapping[str, Any]) -> Any:
-        """``{"do": NAME, ...}``: reset, grant, call, fail or requests, with their arguments."""
+        """``{"do": NAME, ...}``: reset, grant, call, fail, settle, place, requests or told, with their arguments."""
         given = {key: value for key, value in order.items() if key != "do"}
         if order["do"] == "requests":
             return self.requests
+        if order["do"] == "told":
+            return self.waiting.told
         known: dict[str, Callable[..., Any]]
         known = {"reset": self.reset, "grant": self.grant, "call": self.call, "fail": self.fail}
+        known |= {"settle": self.waiting.settle, "place": self.waiting.place}
         return known[order["do"]](**given)
 
     def _client(self, service: str) -> Any:
@@ -131,7 +138,8 @@ class Server:
         fault = self._next_fault(line) or self._refusal(environ, line, body)
         time.sleep(fault["delay"] if fault else 0.0)
         if not fault or not fault["status"]:
-            return self._application(environ, self._noting(line, start))
+            answer = self.waiting.answer(line, _fields(body)) if " " not in line else None
+            return _given(answer, self._noting(line, start)) or self._application(environ, self._noting(line, start))
         headers = {"Content-Type": "application/x-amz-json-1.1", **fault["headers"]}
         self._noting(line, start)(f"{fault['status']} Fault", list(headers.items()))
         return [fault["body"].encode()]
@@ -141,13 +149,16 @@ class Server:
             return None
         action, resource = self._wanted(environ, line, body)
         for statement in self._policy["Statement"]:
-            if fnmatchcase(action, statement["Action"]) and fnmatchcase(resource, statement["Resource"]):
+            if _is_one_of(action, statement["Action"]) and _is_one_of(resource, statement["Resource"]):
                 return None
         if action.startswith("s3:"):
             return {**_FAULT, "status": 403, "body": S3_ERROR.format(code="AccessDenied", message="Access Denied")}
         words = f"User: {_USER} is not authorized to perform: {action} on resource: {resource} because no " + (
             f"identity-based policy allows the {action} action"
         )
+        if "." not in line:
+            headers = {"Content-Type": "text/xml"}
+            return {**_FAULT, "status": 403, "body": error("AccessDenied", words), "headers": headers}
         return {**_FAULT, "status": 400, "body": json.dumps({"__type": "AccessDeniedException", "Message": words})}
 
     def _wanted(self, environ: Mapping[str, Any], line: str, body: bytes) -> "tuple[str, str]":
@@ -166,7 +177,16 @@ class Server:
             ] if arns else f"arn:aws:{service}:{region}:{ACCOUNT}:secret:{name}"
         if " /" in line:
             return "s3:GetObject", f"arn:aws:s3:::{environ['PATH_INFO'].lstrip('/')}"
-        return f"iam:{line}", "*"
+        asked = _fields(body)
+        if "StackName" in asked:
+            return (
+                f"cloudformation:{line}",
+                f"arn:aws:cloudformation:{region}:{ACCOUNT}:stack/{asked['StackName']}/0f4ae510",
+            )
+        if "LifecycleHookName" in asked:
+            group = f"autoScalingGroup:930d940e:autoScalingGroupName/{asked['AutoScalingGroupName']}"
+            return f"autoscaling:{line}", f"arn:aws:autoscaling:{region}:{ACCOUNT}:{group}"
+        return f"{_credential(environ)[3]}:{line}", "*"
 
     def _noting(self, line: str, start: _Start) -> _Start:
         def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
@@ -192,6 +212,22 @@ def _line(environ: Mapping[str, Any], body: bytes) -> str:
         return f"{'ssm' if target.startswith('AmazonSSM') else target.partition('.')[0]}.{target.rpartition('.')[2]}"
     action = urllib.parse.parse_qs(body.decode("latin-1")).get("Action")
     return action[0] if action else f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    """The parameters of a request of the query protocol."""
+    return dict(urllib.parse.parse_qsl(body.decode("latin-1")))
+
+
+def _given(answer: Optional[Answer], start: _Start) -> list[bytes]:
+    if answer is None:
+        return []
+    start(f"{answer.status} Answer", [("Content-Type", "text/xml")])
+    return [answer.body.encode()]
+
+
+def _is_one_of(text: str, patterns: Any) -> bool:
+    return any(fnmatchcase(text, pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns))
 
 
 def _credential(environ: Mapping[str, Any]) -> list[str]:

@@ -69,7 +69,7 @@ def test_as_text_it_is_a_line_a_finding(worker: Machine) -> None:
 def test_anybody_may_ask_and_is_told_what_only_root_can_see(worker: Machine) -> None:
     agent(worker, "start")
     found = check(worker, before=NOBODY)
-    behind_the_fence = {"metadata", "settings", "secrets", "trust", "way-in", "central-manager", "leftovers"}
+    behind_the_fence = {"metadata", "settings", "secrets", "signals", "trust", "way-in", "central-manager", "leftovers"}
     unseen = {"firewall", "slot", *behind_the_fence}
     assert not_ok(found) == unseen, found
     for name in unseen:

@@ -47,8 +47,8 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         "userdata",
         "gather validation",
         "check.scene preview",
-        "check.configuration check.ec2 check.image check.installed check.network check.secrets check.trust"
-        " check.worker",
+        "check.configuration check.ec2 check.image check.installed check.network check.secrets check.signals"
+        " check.trust check.worker",
         "check.looks",
         "commands",
         "cli",

@@ -11,6 +11,7 @@ import pytest
 from annex_agent import cli
 from annex_agent.emulator import profile
 from annex_agent.kit.parts import PARTS
+from annex_agent.signal_message import EVENTS
 
 COMPLETION = Path(__file__).resolve().parents[2] / "packaging/completion"
 BASH = COMPLETION / "annex-agent.bash"
@@ -87,7 +88,7 @@ def test_bash_offers_the_commands(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_bash_offers_a_command_its_options(command: str, tmp_path: Path) -> None:
     own = {f"--{name}" for name in cli._OWN_OPTIONS.get(command, ())}
-    assert in_bash(tmp_path, command, "") - set(PARTS) == GENERAL | own
+    assert in_bash(tmp_path, command, "") - {*PARTS, *EVENTS} == GENERAL | own
     assert in_bash(tmp_path, "--profile", "spot", "--log-format", "=", "json", command, "-q", "-") == GENERAL | own
 
 
@@ -100,6 +101,13 @@ def test_bash_offers_the_parts_of_the_kit_until_one_is_named(tmp_path: Path) -> 
     assert in_bash(tmp_path, "kit", "s") == {"submit", "security-group"}
     assert in_bash(tmp_path, "kit", "submit", "").isdisjoint(PARTS)
     assert in_bash(tmp_path, "start", "").isdisjoint(PARTS)
+
+
+def test_bash_offers_the_events_to_signal_until_one_is_named(tmp_path: Path) -> None:
+    assert in_bash(tmp_path, "signal", "-q", "") > set(EVENTS)
+    assert in_bash(tmp_path, "signal", "a") == {"abandon"}
+    assert in_bash(tmp_path, "signal", "success", "").isdisjoint(EVENTS)
+    assert in_bash(tmp_path, "start", "").isdisjoint(EVENTS)
 
 
 def test_bash_offers_files_to_validate(tmp_path: Path) -> None:
@@ -140,7 +148,7 @@ def test_zsh_knows_the_same_words() -> None:
     assert re.findall(r"^  '([a-z]+):", text, re.MULTILINE) == list(COMMANDS)
     named = set(re.findall(r"(?<=['{,)*])--?[a-z][a-z-]*", text))
     assert named == ALL
-    for values in (*CHOICES.values(), set(profile.bundled_names()), set(PARTS)):
+    for values in (*CHOICES.values(), set(profile.bundled_names()), set(PARTS), set(EVENTS)):
         assert values in [set(words.split()) for words in re.findall(r"\(([a-z -]+)\)", text)]
     for command, names in cli._OWN_OPTIONS.items():
         block = re.search(rf"^  {command}\)\n(.*?);;$", text, re.MULTILINE | re.DOTALL)
@@ -171,6 +179,7 @@ def test_zsh_completes(tmp_path: Path) -> None:
         "annex-agent validate its-file --exp": "annex-agent validate its-file --explain ",
         "annex-agent kit sec": "annex-agent kit security-group ",
         "annex-agent kit --region us-east-1 lau": "annex-agent kit --region us-east-1 launch-template ",
+        "annex-agent signal hea": "annex-agent signal heartbeat ",
         "annex-agent kit token --lif": "annex-agent kit token --lifetime=",
     }
     assert dict(zip(expected, in_zsh(tmp_path, expected))) == expected

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
-from annex_agent.iam_policy import Place, least_policy, need
+from annex_agent.iam_policy import Place, asks_aws, least_policy, need
 from annex_agent.model import Settings
 from annex_agent.secret import reference
 
@@ -64,6 +64,39 @@ def test_several_services_are_several_statements() -> None:
     statements = policy(token="secretsmanager:t", pool_password="ssm:p", bundle="s3://bucket/key")
     assert [found["Action"].partition(":")[0] for found in statements] == ["secretsmanager", "ssm", "s3"]
     assert len({found["Sid"] for found in statements}) == 3
+
+
+def test_signals_are_for_the_stack_and_for_groups_of_the_region_and_account_alone() -> None:
+    asked = Settings(cloudformation_stack="my-annex", cloudformation_resource="Workers", signals_autoscaling=True)
+    stack, hooks, answers = least_policy(asked, "cn-north-1", ACCOUNT)["Statement"]
+    assert (stack["Action"], stack["Resource"]) == (
+        "cloudformation:SignalResource",
+        f"arn:aws-cn:cloudformation:cn-north-1:{ACCOUNT}:stack/my-annex/*",
+    )
+    # Service authorization reference: no resource can be named for these.
+    assert hooks["Action"] == ["autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeLifecycleHooks"]
+    assert hooks["Resource"] == "*"
+    assert answers["Action"] == ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"]
+    assert answers["Resource"] == (
+        f"arn:aws-cn:autoscaling:cn-north-1:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/*"
+    )
+    assert len({statement["Sid"] for statement in (stack, hooks, answers)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "services"),
+    [
+        (Settings(), []),
+        (Settings(cloudformation_stack="s", cloudformation_resource="r"), ["cloudformation"]),
+        (Settings(signals_autoscaling=True), ["autoscaling", "autoscaling"]),
+        (Settings(signals_autoscaling=True, token=reference("ssm:/a")), ["ssm", "autoscaling", "autoscaling"]),
+    ],
+)
+def test_only_what_is_asked_for_is_allowed(settings: Settings, services: List[str]) -> None:
+    statements = least_policy(settings, "eu-west-1", ACCOUNT)["Statement"]
+    actions = [found["Action"] if isinstance(found["Action"], str) else found["Action"][0] for found in statements]
+    assert [action.partition(":")[0] for action in actions] == services
+    assert asks_aws(settings) == bool(services)
 
 
 def test_keys_of_ones_own_are_used_for_these_secrets_alone() -> None:
