@@ -16,7 +16,12 @@ from .topology import AWS_API, VPC
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROLE = "annex-worker"
 _PORT = 80
-_DROP_IN = "/etc/systemd/system/annex-agent.service.d/aws.conf"
+_UNITS = ("annex-agent.service", "annex-agent-watch.service")
+# Which resource it is that waits does not matter to those who signal: the cheapest that moto knows.
+_TEMPLATE = (
+    '{{"Resources": {{"{resource}": {{"Type": "AWS::EC2::VPC", "Properties": {{"CidrBlock": "10.0.0.0/16"}}}}}}}}'
+)
+_TRANSITIONS = {"Pending": "autoscaling:EC2_INSTANCE_LAUNCHING", "Terminating": "autoscaling:EC2_INSTANCE_TERMINATING"}
 
 
 class Aws:
@@ -79,6 +84,31 @@ class Aws:
             self.call("s3", "create_bucket", Bucket=bucket)
         self.call("s3", "put_object", Bucket=bucket, Key=key, Body=content)
 
+    def stack(self, name: str, resource: str) -> None:
+        """Have CloudFormation wait with a resource of a stack that is being created, until ``settle``."""
+        self.call("cloudformation", "create_stack", StackName=name, TemplateBody=_TEMPLATE.format(resource=resource))
+
+    def settle(self, stack: str, status: str = "CREATE_COMPLETE") -> None:
+        """CloudFormation waits with nothing in the stack any more: it refuses signals."""
+        self._order(do="settle", stack=stack, status=status)
+
+    def group(self, name: str, state: str, instance: str, *hooks: str) -> None:
+        """Put an instance into an Auto Scaling group, in a state such as ``Pending:Wait`` that has such hooks."""
+        for hook in hooks:
+            transition = _TRANSITIONS[state.partition(":")[0]]
+            place = {"AutoScalingGroupName": name, "LifecycleTransition": transition}
+            self.call("autoscaling", "put_lifecycle_hook", LifecycleHookName=hook, **place)
+        self._order(do="place", instance=instance, group=name, state=state)
+
+    def signals(self) -> list[dict[str, str]]:
+        """What CloudFormation and Auto Scaling were told and took, oldest first: the parameters, and the ``Action``.
+
+        ``SignalResource`` has StackName, LogicalResourceId, UniqueId and Status; ``CompleteLifecycleAction`` has
+        LifecycleHookName, AutoScalingGroupName, InstanceId and LifecycleActionResult, which
+        ``RecordLifecycleActionHeartbeat`` has not.
+        """
+        return [dict(told) for told in self._order(do="told")]
+
     def call(self, service: str, operation: str, **parameters: Any) -> Any:
         """Any request of the account's owner: ``call("ec2", "describe_instances")``."""
         return self._order(do="call", service=service, operation=operation, **parameters)
@@ -119,9 +149,10 @@ class Aws:
 
 
 def at_boot(machine: BootedMachine, **variables: str) -> None:
-    """Have annex-agent's unit use the region's AWS API, on the disk of a machine that is off."""
+    """Have annex-agent's units use the region's AWS API, on the disk of a machine that is off."""
     lines = [f"Environment={name}={value}" for name, value in {**Aws.environment, **variables}.items()]
-    machine.disk.put(_DROP_IN, "\n".join(["[Service]", *lines, ""]))
+    for unit in _UNITS:
+        machine.disk.put(f"/etc/systemd/system/{unit}.d/aws.conf", "\n".join(["[Service]", *lines, ""]))
 
 
 def role(name: Optional[str], credentials: Optional[Mapping[str, str]] = None) -> dict[str, Any]:
