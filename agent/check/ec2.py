@@ -70,7 +70,7 @@ def _named(scene: Scene, user_data: Optional[str]) -> Judgement:
 
 
 def clock(scene: Scene) -> Iterator[Judgement]:
-    """Tokens and certificates are valid from one time to another, so this machine must know the time."""
+    """Tokens are valid from one time to another, and the lease and EC2's notices name one: the machine must know it."""
     skew_s = _skew_s(scene)
     if skew_s is not None and abs(skew_s) > _LARGE_SKEW_S:
         ahead = "ahead of" if skew_s > 0 else "behind"
@@ -81,7 +81,10 @@ def clock(scene: Scene) -> Iterator[Judgement]:
     elif synchronized is None:
         yield warning("whether it is synchronized cannot be told", "see timedatectl, or chronyc tracking")
     else:
-        yield warning("not synchronized", f"wait, if this machine has only just booted; else {_SYNCHRONIZE}")
+        yield warning(
+            "not synchronized: tokens, the lease and EC2's notices go by it",
+            f"wait, if this machine has only just booted; else {_SYNCHRONIZE}",
+        )
 
 
 def _skew_s(scene: Scene) -> Optional[float]:

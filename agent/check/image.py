@@ -2,28 +2,36 @@
 
 from typing import Iterator
 
+from ..ending_keys import ENDING_KEYS
 from ..errors import AnnexError
 from ..host import CLOUD_INIT_DIR, read_host
-from ..model import State
+from ..model import Settings, State
 from ..plan import build_clean_plan
 from ..state import read_state
-from ..systemd import AGENT_UNIT, CONDOR_UNIT, Systemd
+from ..systemd import AGENT_UNIT, CONDOR_UNIT, WATCH_UNIT, Systemd
+from ..watch import presence
 from .finding import Judgement, Unseen, ok, problem, warning
 from .scene import Scene
 
 _CLEAN = "annex-agent clean before an image is made of this disk"
+_OF_THE_WATCH = ("lifetime.", "interruption.", "signal.")
 
 
 def units(scene: Scene) -> Iterator[Judgement]:
-    """What starts the worker at boot, and what keeps HTCondor from starting before it."""
+    """What starts the worker at boot, what watches over it, and what keeps HTCondor from starting before it."""
     systemd = scene.machine.systemd
     if not systemd.runs:
         yield warning(
             "systemd does not run here: what starts at boot is not checked",
             "check again on a booted instance; for another init system there is init/sysv/annex-agent",
         )
+        if scene.may_run and presence.running(scene.machine.system) is None:
+            yield warning(
+                f"no watch runs: {_unseen(scene)}", "service annex-agent start keeps one; or annex-agent watch &"
+            )
         return
     yield _agent_unit(systemd)
+    yield _watch_unit(systemd, scene)
     yield _condor_unit(systemd)
 
 
@@ -39,6 +47,36 @@ def _agent_unit(systemd: Systemd) -> Judgement:
     if systemd.active_state(AGENT_UNIT) == "failed":
         return problem(f"{AGENT_UNIT} has failed", f"annex-agent status and journalctl -u {AGENT_UNIT} say why")
     return ok(f"{AGENT_UNIT} is {state}")
+
+
+def _watch_unit(systemd: Systemd, scene: Scene) -> Judgement:
+    state = systemd.file_state(WATCH_UNIT)
+    if not state:
+        return warning(
+            f"{WATCH_UNIT} is not installed: {_unseen(scene)}",
+            "install annex-agent's package, or init/systemd/ of its source",
+        )
+    if not state.startswith("enabled"):
+        unmask = f"systemctl unmask {WATCH_UNIT}, and " if state == "masked" else ""
+        return warning(f"{WATCH_UNIT} is {state}: {_unseen(scene)}", f"{unmask}systemctl enable {WATCH_UNIT}")
+    if systemd.active_state(AGENT_UNIT) == "active" and systemd.active_state(WATCH_UNIT) != "active":
+        return warning(f"{WATCH_UNIT} does not run: {_unseen(scene)}", f"systemctl start {WATCH_UNIT}")
+    return ok(f"{WATCH_UNIT} is {state}")
+
+
+def _unseen(scene: Scene) -> str:
+    """What a machine without a watch goes without."""
+    try:
+        settings = scene.readable_settings()
+    except Unseen:
+        settings = Settings()
+    idle = [
+        key.path
+        for key in ENDING_KEYS
+        if key.path.startswith(_OF_THE_WATCH) and getattr(settings, key.field) != getattr(Settings(), key.field)
+    ]
+    without = f", and without effect: {', '.join(idle)}" if idle else ""
+    return f"no interruption and no failed bootstrap is seen to{without}"
 
 
 def _condor_unit(systemd: Systemd) -> Judgement:

@@ -66,6 +66,28 @@ def started(argv: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[s
             process.kill()
 
 
+_HOLDER = """
+import signal, sys
+from pathlib import Path
+from annex_agent.system import System
+if sys.argv[3:]:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+assert System(Path(sys.argv[1])).claim(sys.argv[2])
+print("holds", flush=True)
+signal.pause()
+"""
+
+
+@contextlib.contextmanager
+def holding(system: System, lock: str, *, deaf: bool = False) -> Iterator["subprocess.Popen[str]"]:
+    """A process that has claimed ``lock``, and does nothing else; one that is deaf does not hear SIGTERM."""
+    argv = [PYTHON, "-c", _HOLDER, str(system.root), lock, *(["deaf"] if deaf else [])]
+    with started(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holds\n"
+        yield process
+
+
 class LiveTree(System):
     """A tree that passes for the running machine: ``is_live``, with commands of its own and a host name of its own."""
 

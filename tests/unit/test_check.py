@@ -29,10 +29,11 @@ from annex_agent.state import PATH as RECORD
 from annex_agent.state import state_text
 from annex_agent.status import Record
 from annex_agent.system import CONFIGURED, FileState
-from annex_agent.systemd import AGENT_UNIT, CONDOR_UNIT, Systemd
+from annex_agent.systemd import AGENT_UNIT, CONDOR_UNIT, WATCH_UNIT, Systemd
 from annex_agent.trust_secrets import tokens_in
+from annex_agent.watch import presence
 
-from .conftest import FixedDaemons, LiveTree
+from .conftest import FixedDaemons, LiveTree, holding
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
@@ -899,11 +900,14 @@ class TestFirewall:
 
 
 class TestUnits:
-    def booted(self, tree: CondorsTree, agent: str, condor: str, environment: str = CONFIGURED) -> None:
+    def booted(
+        self, tree: CondorsTree, agent: str, condor: str, environment: str = CONFIGURED, *, watch: str = ""
+    ) -> None:
         (tree.root / "run/systemd/system").mkdir(parents=True, exist_ok=True)
         tree.command(
             "systemctl",
             f'[ "$2" = {AGENT_UNIT} ] && cat <<END && exit\n{agent}\nEND\n'
+            f'[ "$2" = {WATCH_UNIT} ] && cat <<END && exit\n{watch or self.is_("enabled")}\nEND\n'
             f"cat <<END\n{condor}\nEnvironmentFiles={environment} (ignore_errors=yes)\nEND",
         )
 
@@ -915,7 +919,7 @@ class TestUnits:
 
     def test_as_they_should_be(self, tree: CondorsTree, scene: Scene) -> None:
         self.booted(tree, self.is_("enabled"), self.is_("enabled"))
-        assert verdicts(image.units(scene)) == [OK, OK]
+        assert verdicts(image.units(scene)) == [OK, OK, OK]
 
     @pytest.mark.parametrize(
         ("agent", "verdict", "word"),
@@ -941,11 +945,57 @@ class TestUnits:
     )
     def test_htcondors(self, tree: CondorsTree, scene: Scene, state: Tuple[str, str], verdict: str, word: str) -> None:
         self.booted(tree, self.is_("enabled"), self.is_(*state))
-        only(iter(list(image.units(scene))[1:]), verdict, word)
+        only(iter(list(image.units(scene))[2:]), verdict, word)
+
+    @pytest.mark.parametrize(
+        ("watch", "verdict", "words"),
+        [
+            (("", "not-found", "inactive"), WARNING, ("not installed", "install annex-agent")),
+            (("disabled", "loaded", "active"), WARNING, ("is disabled", "systemctl enable")),
+            (("masked", "masked", "inactive"), WARNING, ("is masked", "systemctl unmask", "systemctl enable")),
+            (("enabled", "loaded", "inactive"), WARNING, ("does not run", "systemctl start")),
+            (("enabled", "loaded", "activating"), WARNING, ("does not run", "systemctl start")),
+            (("enabled", "loaded", "active"), OK, ("is enabled",)),
+        ],
+    )
+    def test_the_watchs(
+        self, tree: CondorsTree, scene: Scene, watch: Tuple[str, str, str], verdict: str, words: Tuple[str, ...]
+    ) -> None:
+        self.booted(tree, self.is_("enabled", active="active"), self.is_("enabled"), watch=self.is_(*watch))
+        only(iter([list(image.units(scene))[1]]), verdict, *words)
+
+    def test_on_an_image_the_watch_has_not_to_run(self, tree: CondorsTree, scene: Scene) -> None:
+        self.booted(tree, self.is_("enabled"), self.is_("enabled"), watch=self.is_("enabled"))
+        only(iter([list(image.units(scene))[1]]), OK)
+
+    def test_without_a_watch_what_is_set_for_it_is_named(self, tree: CondorsTree, scene: Scene) -> None:
+        tree.holds(
+            SETTINGS_FILE, "{lifetime: {lease: 8h, grace: 1m}, interruption: {rebalance: drain}}"
+        )
+        self.booted(tree, self.is_("enabled"), self.is_("enabled"), watch=self.is_("masked", "masked"))
+        found = list(image.units(scene))[1]
+        assert found.words.endswith(" is seen to, and without effect: lifetime.lease, interruption.rebalance")
+
+    def test_without_a_watch_settings_that_cannot_be_read_are_another_looks_business(
+        self, tree: CondorsTree, scene: Scene
+    ) -> None:
+        tree.holds(SETTINGS_FILE, "lifetime: soon")
+        self.booted(tree, self.is_("enabled"), self.is_("enabled"), watch=self.is_("", "not-found"))
+        assert list(image.units(scene))[1].words.endswith(" is seen to")
+
+    def test_without_systemd_a_worker_has_a_watch_all_the_same(self, tree: CondorsTree, scene: Scene) -> None:
+        tree.holds(CONFIGURED)
+        without = list(image.units(scene))
+        assert [(found.verdict, "no watch runs" in found.words) for found in without] == [
+            (WARNING, False),
+            (WARNING, True),
+        ]
+        with holding(tree, presence.LOCK):
+            only(image.units(scene), WARNING, "not checked")
 
     def test_htcondors_without_our_drop_in(self, tree: CondorsTree, scene: Scene) -> None:
         self.booted(tree, self.is_("enabled"), self.is_("enabled"), "/etc/sysconfig/condor")
-        only(iter(list(image.units(scene))[1:]), WARNING, "drop-in")
+        only(iter(list(image.units(scene))[2:]), WARNING, "drop-in")
 
 
 class TestImage:
