@@ -1,6 +1,7 @@
 """The init script, on a worker whose process 1 is not systemd, and the supervisor that it leaves behind."""
 
 import json
+import re
 from pathlib import Path
 from typing import Dict, List
 
@@ -22,6 +23,7 @@ from annex_agent import cli, supervisor
 supervisor.PACING = supervisor.PACING._replace(pause_s=1.0)
 sys.exit(cli.main())
 """
+KEEPS_WATCH = re.compile(r"annex-agent watch|^logger -t annex-agent|^sleep 1$")
 SYSLOG = """
 import socket, sys
 receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -61,6 +63,15 @@ def crash(machine: Machine) -> int:
     return master
 
 
+def watches(machine: Machine) -> List[int]:
+    return [pid for pid, command in machine.processes().items() if command.endswith("/annex-agent watch")]
+
+
+def worker_processes(machine: Machine) -> Dict[int, str]:
+    """Without the watch and those who see to it that there is one."""
+    return {pid: command for pid, command in machine.processes().items() if not KEEPS_WATCH.search(command)}
+
+
 def names(region: Region) -> List[str]:
     return [slot["Name"] for slot in region.pool.slots("Name")]
 
@@ -78,10 +89,10 @@ def test_from_start_to_stop(region: Region, init: Machine) -> None:
     assert said.startswith("annex-agent: running: condor_master (pid ")
     assert said.count("\n") == 1
 
-    before = init.processes()
+    before = worker_processes(init)
     for action in ("start", "reload", "force-reload"):
         assert "nothing to do" in service(init, action)
-    assert init.processes() == before
+    assert worker_processes(init) == before
 
     first = masters(init)
     for action in ("restart", "try-restart", "condrestart"):
@@ -92,12 +103,30 @@ def test_from_start_to_stop(region: Region, init: Machine) -> None:
 
     service(init, "stop")
     assert names(region) == []
-    assert init.processes() == {}
+    assert worker_processes(init) == {}
     service(init, "status", 3)
     assert "nothing to do" in service(init, "stop")
     service(init, "try-restart")
     service(init, "reload", 7)
-    assert init.processes() == {}
+    assert worker_processes(init) == {}
+
+
+def test_the_watch_is_kept_whatever_becomes_of_the_worker(region: Region, init: Machine) -> None:
+    service(init, "start")
+    wait_until(lambda: len(watches(init)) == 1, "there is a watch", 20)
+    (watch,) = watches(init)
+    session, terminal = init.run(["ps", "-o", "sid=,tty=", "-p", str(watch)]).stdout.split()
+    assert (session == str(init.leader), terminal) == (False, "?")
+    assert f"; watch: pid {watch}" in service(init, "status")
+    for action in ("start", "reload", "restart", "stop", "stop"):
+        service(init, action)
+        assert watches(init) == [watch], action
+    service(init, "status", 3)
+    init.run(["kill", "-9", str(watch)])
+    wait_until(lambda: set(watches(init)) - {watch}, "there is another one", 20)
+    init.run(["annex-agent", "clean"])
+    wait_until(lambda: init.processes() == {}, "nobody keeps a watch any more", 20)
+    assert init.run(["test", "-e", "/run/annex-agent"], check=False).returncode == 1
 
 
 def test_a_master_that_crashes_is_back_by_itself_and_so_is_the_slot(region: Region, init: Machine) -> None:
@@ -105,14 +134,14 @@ def test_a_master_that_crashes_is_back_by_itself_and_so_is_the_slot(region: Regi
     service(init, "start")
     ((supervisor, _),) = supervisors(init).items()
     for _ in range(2):
-        before = init.processes()
+        before = worker_processes(init)
         crash(init)
         wait_until(lambda: listed(init), "its slot", 120)
         assert set(supervisors(init)) == {supervisor}
-        assert set(init.processes()) & set(before) == {supervisor}, "nothing of the dead master's is left"
+        assert set(worker_processes(init)) & set(before) == {supervisor}, "nothing of the dead master's is left"
     service(init, "status")
     service(init, "stop")
-    assert init.processes() == {}
+    assert worker_processes(init) == {}
     assert names(region) == []
 
 
@@ -120,10 +149,10 @@ def test_a_stop_ends_a_supervisor_that_waits_for_its_next_try(region: Region, in
     service(init, "start")
     (master,) = masters(init)
     init.run(["kill", "-9", str(master)])
-    wait_until(lambda: set(init.processes()) == set(supervisors(init)), "the daemons are gone", 60)
+    wait_until(lambda: set(worker_processes(init)) == set(supervisors(init)), "the daemons are gone", 60)
     assert service(init, "status", 1).startswith("annex-agent: dead, but /run/annex-agent/configured is there")
     service(init, "stop")
-    assert init.processes() == {}
+    assert worker_processes(init) == {}
     assert names(region) == []
     service(init, "status", 3)
 
