@@ -11,9 +11,10 @@ from annex_agent import cli
 from annex_agent.kit.parts import PARTS
 from annex_agent.kit.request import Request
 from annex_agent.kit.role import trust_policy
+from annex_agent.ladder import ladder
 from annex_agent.model import Settings
 from annex_agent.schema import KEYS
-from annex_agent.worker_config import worker_blocks
+from annex_agent.worker_config import SPOT_VACATE_S, worker_blocks
 
 from .conftest import WIKI
 
@@ -99,6 +100,48 @@ def test_every_knob_of_trust_is_documented(method: str) -> None:
     for block in worker_blocks(WIKI._replace(settings=settings)):
         for knob in block.knobs:
             assert f"`{knob.name}`" in KNOBS, knob.name
+
+
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]}
+
+
+def anchors(text: str) -> Set[str]:
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    missing = []
+    for name, _, anchor in re.findall(r"\]\((?:docs/)?([\w.-]+\.md)?(#([\w-]+))?\)", PAGES[page]):
+        target = PAGES.get(name or page)
+        if target is None or (anchor and anchor not in anchors(target)):
+            missing.append(f"{name}#{anchor}")
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_setting_of_the_end_that_is_named_exists(page: str) -> None:
+    known = {key.path for key in KEYS}
+    named = set(re.findall(r"`((?:lifetime|interruption|signal|stop)\.[a-z_]+(?:\.[a-z]+)?)(?:: [^`]*)?`", PAGES[page]))
+    assert {name for name in named - known if not any(path.startswith(f"{name}.") for path in known)} == set()
+    assert page not in ("lifetime.md", "interruption.md") or len(named) > 4
+
+
+def test_the_timeline_of_a_spot_notice_is_the_programs() -> None:
+    timeline = PAGES["interruption.md"].partition("## A spot instance's two minutes")[2].partition("###")[0]
+    stages = [int(seconds) for seconds in re.findall(r"^\| (\d+) \|", timeline, re.MULTILINE)]
+    settings = Settings()
+    rungs = ladder("graceful", float("inf"), settings.vacate_s)
+    left_s, ends = float(settings.vacate_s), []
+    for rung in rungs:
+        left_s -= rung.wait_s
+        ends.append(round(left_s))
+    assert stages == [120, 120 - settings.poll_s, settings.vacate_s, *ends]
+    least = 120 - settings.poll_s - settings.vacate_s
+    assert f"ends within {least} seconds" in timeline
+    assert f"has {settings.vacate_s - ends[0]} seconds for it" in timeline.replace("\n", " ")
+    assert f"`MachineMaxVacateTime` is {SPOT_VACATE_S} " in timeline
 
 
 def test_the_two_commands_of_the_readme_are_targets_of_the_makefile() -> None:
