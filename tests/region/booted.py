@@ -1,10 +1,12 @@
 """A machine that is a whole operating system: systemd is its process 1."""
 
+import json
 import os
 import signal
 from pathlib import Path
 
 from .cgroup import INIT_SCOPE, Process
+from .command import run
 from .machine import Machine
 from .nspawn import BOOT
 from .wait import wait_until
@@ -55,6 +57,13 @@ class BootedMachine(Machine):
         units = [f"--unit={unit}"] if unit else []
         argv = ["journalctl", "--no-pager", "--quiet", f"--boot={boot}", f"--output={output}", *units]
         return self.run(argv).stdout
+
+    def last_journal(self, unit: str = "") -> str:
+        """What the journal on the disk of a machine that is off says of its last boot."""
+        units = [f"--unit={unit}"] if unit else []
+        argv = ["journalctl", f"--directory={self.disk.place('/var/log/journal')}", "--no-pager", "--quiet"]
+        last = json.loads(run([*argv, "--lines=1", "--output=json"]).stdout)
+        return run([*argv, "--output=short-precise", f"--boot={last['_BOOT_ID']}", *units]).stdout
 
     def boot_id(self) -> str:
         """Another one after each boot."""

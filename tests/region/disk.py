@@ -27,6 +27,14 @@ class Disk:
         """A symbolic link at ``path``."""
         self._prepare(path).symlink_to(target)
 
+    def read(self, path: str) -> str:
+        """A file that was written by the machine, or by ``put``."""
+        return self.place(path).read_text(encoding="utf-8")
+
+    def place(self, path: str) -> Path:
+        """Where on the host what was written to ``path`` is."""
+        return self._path / path.lstrip("/")
+
     def save(self) -> None:
         """Keep it as it is now for ``restore``."""
         shutil.rmtree(self._saved, ignore_errors=True)
@@ -39,7 +47,7 @@ class Disk:
 
     def _prepare(self, path: str) -> Path:
         """Where ``path`` is on the host, with nothing there yet: a link's target would be sought on the host."""
-        place = self._path / path.lstrip("/")
+        place = self.place(path)
         self._make_directory(place.parent)
         place.unlink(missing_ok=True)
         return place

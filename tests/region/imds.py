@@ -1,12 +1,15 @@
 """The instance metadata service of the region: annex-agent's own emulator at EC2's addresses."""
 
 import json
+import math
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+from . import announcements
 from .aws import ROLE, role
 from .command import ENVIRONMENT, run
 from .metadata import association, merge, profile
@@ -53,6 +56,41 @@ class Imds:
         """Give the worker a role and its credentials (``Code=...`` and the like replace parts), or take it away."""
         self.update({"meta-data": {"iam": None}})
         self.update(role(name, credentials))
+
+    def become_spot(self) -> None:
+        """The worker is a spot instance."""
+        self.update({"meta-data": {"instance-life-cycle": "spot"}})
+
+    def announce_spot(self, seconds: float, action: str = "terminate") -> float:
+        """EC2 takes the instance back in so many seconds; returns when, to the second that the notice can say."""
+        at = math.floor(time.time() + seconds)
+        self.update(announcements.spot(at, action))
+        return at
+
+    def recommend_rebalance(self) -> None:
+        """The instance has become more likely to be interrupted."""
+        self.update(announcements.rebalance(time.time()))
+
+    def schedule(self, code: str, seconds: float) -> float:
+        """EC2 has an event planned for in so many seconds; returns when."""
+        at = math.floor(time.time() + seconds)
+        self.update(announcements.scheduled(code, at))
+        return at
+
+    def set_lifecycle_state(self, state: Optional[str]) -> None:
+        """Where its Auto Scaling group brings the instance: InService, Terminated, ..."""
+        self.update(announcements.lifecycle(state))
+
+    def launch(self, seconds_ago: float) -> float:
+        """The identity document says that the instance was launched then; returns when."""
+        at = math.floor(time.time() - seconds_ago)
+        self.update(announcements.launched(at))
+        return at
+
+    def misbehave(self, faults: Sequence[Mapping[str, Any]]) -> None:
+        """Faults as a profile has them, in the place of those before; empty: none any more."""
+        self.profile["faults"] = [dict(fault) for fault in faults]
+        self.publish()
 
     def reset(self) -> None:
         """The profile as it was at the start."""

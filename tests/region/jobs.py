@@ -10,7 +10,9 @@ from .wait import wait_until
 
 USER = "alice"
 _HOME = f"/home/{USER}"
-_COMPLETED = 4  # JobStatus, https://htcondor.readthedocs.io/en/latest/classad-attributes/job-classad-attributes.html
+# JobStatus, https://htcondor.readthedocs.io/en/latest/classad-attributes/job-classad-attributes.html
+IDLE, RUNNING, COMPLETED = 1, 2, 4
+_SPOOL = "/var/spool/condor"
 # What a script is given if its test does not care.
 _ECHO = "#!/bin/sh\ntr a-z A-Z <input.txt >output.txt\n"
 
@@ -61,7 +63,7 @@ class Jobs:
         """HTCondor's JobStatus: 1 idle, 2 running, 3 removed, 4 completed, 5 held."""
         return int(self.ad(cluster).get("JobStatus", 0))
 
-    def wait_for(self, cluster: int, status: int = _COMPLETED, timeout: float = 60) -> dict[str, Any]:
+    def wait_for(self, cluster: int, status: int = COMPLETED, timeout: float = 60) -> dict[str, Any]:
         """The job's ad once it is in ``status``."""
         what = f"job {cluster} gets JobStatus {status}"
         wait_until(lambda: self.status(cluster) == status, what, timeout, evidence=self._pool.evidence, interval=0.3)
@@ -70,6 +72,12 @@ class Jobs:
     def file(self, cluster: int, name: str = "output.txt") -> str:
         """A file in the job's directory: one that came back, or ``job.out``, ``job.err`` and ``job.log``."""
         return self._submit.read(f"{self.ad(cluster)['Iwd']}/{name}")
+
+    def spooled(self, cluster: int, name: str) -> Optional[str]:
+        """What a job that was evicted has left for its next run (ON_EXIT_OR_EVICT); None: no such file is there."""
+        sandbox = f"{_SPOOL}/{cluster % 10000}/0/cluster{cluster}.proc0.subproc0"
+        done = self._submit.run(["cat", f"{sandbox}/{name}"], check=False)
+        return None if done.returncode else done.stdout
 
     def remove(self, cluster: int) -> None:
         """condor_rm."""
