@@ -93,7 +93,12 @@ class Pool:
     def forget_sessions(self) -> None:
         """As after a restart of the central manager: whoever wants to be known has to show who they are."""
         end_daemons(self._cm)
-        start_daemons(self._cm)
+        self.start_central_manager()
+
+    def start_central_manager(self) -> None:
+        """After ``end_daemons(cm)``, an outage of collector and negotiator; where they run they go on."""
+        if "condor_master" not in " ".join(self._cm.processes().values()):
+            start_daemons(self._cm)
         for kind in ("-negotiator", "-schedd"):
             self._wait_for_ad(kind)
 

@@ -1,7 +1,7 @@
 """Jobs that meet the end of their machine, each in its own way; what they live through, they write down on its disk."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .booted import BootedMachine
@@ -46,22 +46,28 @@ class Workload(NamedTuple):
     waiting: int  # has found no place
 
 
+def start_checkpointing(jobs: Jobs, machine: BootedMachine) -> int:
+    """A job that runs until it is told to leave, and then writes a checkpoint."""
+    machine.run(["install", "--directory", "--mode=1777", _DIARY])
+    cluster = jobs.submit(_CHECKPOINTING, outputs="checkpoint", commands={**_SMALL, **_EVICT})
+    jobs.wait_for(cluster, RUNNING)
+    return cluster
+
+
 def start(jobs: Jobs, machine: BootedMachine, seconds: int = 20) -> Workload:
     """Three jobs run on ``machine``, of which the short one takes so many seconds, and a fourth one waits."""
-    machine.run(["install", "--directory", "--mode=1777", _DIARY])
+    checkpointing = start_checkpointing(jobs, machine)
     stubborn = jobs.submit(_STUBBORN, outputs="", commands=_SMALL)
-    checkpointing = jobs.submit(_CHECKPOINTING, outputs="checkpoint", commands={**_SMALL, **_EVICT})
-    for cluster in (stubborn, checkpointing):
-        jobs.wait_for(cluster, RUNNING)
+    jobs.wait_for(stubborn, RUNNING)
     short = jobs.submit(_SHORT.format(seconds=seconds), commands=_SMALL)
     jobs.wait_for(short, RUNNING)
     waiting = jobs.submit(_SHORT.format(seconds=1), commands=_SMALL)
     return Workload(short, checkpointing, stubborn, waiting)
 
 
-def remove(jobs: Jobs, workload: Workload) -> None:
+def remove(jobs: Jobs, clusters: Iterable[int]) -> None:
     """Those that are left, or the next worker would get them."""
-    for cluster in workload:
+    for cluster in clusters:
         if jobs.status(cluster) != COMPLETED:
             jobs.remove(cluster)
 
