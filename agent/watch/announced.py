@@ -20,12 +20,10 @@ def listened(now: float, settings: Settings, heard: Heard, memory: Memory) -> Tu
     current = tuple(found for found in known if found.key not in memory.over and not _is_past(now, found, memory))
     over = tuple(key for key in memory.over if _may_come_again(key, heard, said))
     past = tuple(found.key for found in known if found.key not in over and _is_past(now, found, memory))
-    before = {found.key for found in memory.announced}
-    lines = tuple(_news(now, settings, [found for found in current if found.key not in before]))
     after = memory._replace(announced=current, over=(*over, *dict.fromkeys(past)))
     if any(found.kind == AUTOSCALING and found not in current for found in memory.announced):
         after = after._replace(signalled=without_hooks(memory.signalled), heartbeat=None)
-    return after, lines
+    return after, tuple(_news(now, settings, memory.announced, current))
 
 
 def _stays(now: float, found: Announcement, heard: Heard, said: Tuple[Announcement, ...]) -> bool:
@@ -56,8 +54,15 @@ def _may_come_again(key: str, heard: Heard, said: Tuple[Announcement, ...]) -> b
     return key.split(" ", 1)[0] not in heard.answered or any(found.key == key for found in said)
 
 
-def _news(now: float, settings: Settings, found: "list[Announcement]") -> Iterator[Say]:
-    for one in found:
-        words = interruption.consequence(now, settings, one)
-        if words:
+def _news(
+    now: float, settings: Settings, before: Tuple[Announcement, ...], after: Tuple[Announcement, ...]
+) -> Iterator[Say]:
+    """What is new and leads to nothing yet, and what was to lead to something and does not any more."""
+    known, current = ({found.key for found in some} for some in (before, after))
+    for found in after:
+        words = interruption.consequence(now, settings, found)
+        if words and found.key not in known:
             yield Say(words)
+    for found in before:
+        if now < interruption.begins(settings, found) and found.key not in current:
+            yield Say(f"taken back: {interruption.words(found, now)}")

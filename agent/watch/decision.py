@@ -137,8 +137,7 @@ def _released(turn: _Turn, way: _Way, leaving: Leaving) -> _Way:
 def _is_put_back(turn: _Turn, leaving: Leaving, tempo: Tempo) -> bool:
     """Whether somebody has started HTCondor on a machine that was to stay on without it."""
     stays = not tempo.is_off or turn.condition.is_held
-    is_back = turn.condition.runs and turn.condition.is_wanted
-    return leaving.phase == STOPPED and leaving.why != SPOT and stays and is_back
+    return leaving.phase == STOPPED and leaving.why != SPOT and stays and turn.condition.runs
 
 
 def _put_back(way: _Way, leaving: Leaving) -> _Way:

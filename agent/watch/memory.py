@@ -1,18 +1,16 @@
-"""The watch's memory on the disk: JSON, readable by all, written only when it has changed.
-
-Source of the place: it is to outlive a boot, and a package's update.
-"""
+"""The watch's memory on the disk: JSON that everybody may read, and that is written only when it has changed."""
 
 import json
-from typing import Any, Dict, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type
 
 from ..errors import AnnexError
 from ..state import DIRECTORY
 from ..system import System
-from .model import Announcement, Leaving, Memory
+from .model import PHASES, Announcement, Leaving, Memory
+from .reason import INTERRUPTIONS, RANKS
 
 PATH = f"{DIRECTORY}/watch.json"
-_NUMBERS = (int, float)
+_LATEST = 1e11  # no time of ours is beyond the year 5000
 
 
 def read(system: System) -> Memory:
@@ -46,13 +44,62 @@ def text(memory: Memory) -> str:
 
 
 def parsed(content: bytes) -> Memory:
-    """The opposite of ``text``; raises ``ValueError`` or ``TypeError``."""
-    record = _checked(Memory, json.loads(content))
-    announced = record.get("announced", ())
-    record["announced"] = tuple(Announcement(**_checked(Announcement, found)) for found in announced)
-    leaving = record.get("leaving")
-    record["leaving"] = None if leaving is None else Leaving(**_checked(Leaving, leaving))
-    return Memory(**record)
+    """The opposite of ``text``; raises ``ValueError`` or ``TypeError`` for what nothing can be made of.
+
+    What another version has written besides is left out, and what it has not written is as at the first time.
+    """
+    record = _fields(Memory, json.loads(content))
+    announced = tuple(Announcement(**_fields(Announcement, found)) for found in record.pop("announced", ()))
+    left = record.pop("leaving", None)
+    leaving = None if left is None else Leaving(**_fields(Leaving, left))
+    if not {found.kind for found in announced} <= INTERRUPTIONS:
+        raise ValueError("there is no such kind of announcement")
+    if leaving and (leaving.why not in RANKS or leaving.phase not in PHASES):
+        raise ValueError("there is no such way to leave")
+    return Memory(announced=announced, leaving=leaving, **record)
 
 
-_TEXT, _WORDS, _TRUTH, _TIME = "text", "words", "truth", "time"
+def _fields(kind: Type[Any], record: Any) -> Dict[str, Any]:
+    """Those of a named tuple, each of the type that it is declared with."""
+    if not isinstance(record, dict):
+        raise TypeError(f"it is no {kind.__name__}")
+    found = {}
+    for name, declared in kind.__annotations__.items():
+        if name in record:
+            if not _FITS[declared](record[name]):
+                raise TypeError(f"it is no {name}")
+            found[name] = tuple(record[name]) if isinstance(record[name], list) else record[name]
+    return found
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_time(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and -_LATEST < value < _LATEST
+
+
+def _is_list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(fits(one) for one in value)
+
+
+def _may_be(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+_FITS: Mapping[Any, Callable[[Any], bool]] = {
+    str: _is_text,
+    bool: lambda value: isinstance(value, bool),
+    float: _is_time,
+    Optional[str]: _may_be(_is_text),
+    Optional[float]: _may_be(_is_time),
+    Optional[Leaving]: _may_be(_is_record),
+    Tuple[str, ...]: _is_list_of(_is_text),
+    Tuple[Announcement, ...]: _is_list_of(_is_record),
+}

@@ -58,7 +58,7 @@ class Condition(NamedTuple):
 
 
 # In this order; grace: a failure's power-off is announced, and HTCondor left alone.
-GRACE, DRAINING, STOPPING, STOPPED, POWERING_OFF = "grace", "draining", "stopping", "stopped", "powering-off"
+PHASES = GRACE, DRAINING, STOPPING, STOPPED, POWERING_OFF = "grace", "draining", "stopping", "stopped", "powering-off"
 
 
 class Leaving(NamedTuple):

@@ -52,11 +52,13 @@ def until_the_last(at: float, is_off: bool) -> Tempo:
 
 def stop_is_due(now: float, tempo: Tempo, leaving: Leaving, condition: Condition) -> bool:
     """Whether HTCondor is to be stopped now."""
-    if tempo.at is None and condition.bootstrap == "running" and now < leaving.since + _START_S:
-        return False  # it would be refused
+    is_starting = condition.bootstrap == "running"  # a stop would be refused
+    if tempo.at is None and is_starting and now < leaving.since + _START_S:
+        return False
     if tempo.stops_at is not None and now >= tempo.stops_at:
         return True
-    return tempo.waits_for_jobs and not condition.has_jobs and now >= leaving.since + SETTLE_S
+    is_empty = not (condition.has_jobs or is_starting)
+    return tempo.waits_for_jobs and is_empty and now >= leaving.since + SETTLE_S
 
 
 def stop(now: float, tempo: Tempo, leaving: Leaving) -> Stop:
