@@ -23,7 +23,7 @@ _Find = Callable[[str], Optional[Dict[int, str]]]
 
 
 class _Bootstrap(NamedTuple):
-    """How the last ``start`` ended, and when; empty: there was none since the boot."""
+    """How the last ``start`` ended, and when; stopped: a ``stop`` came after it; empty: none since the boot."""
 
     state: str = ""
     ended: Optional[float] = None
@@ -63,7 +63,7 @@ class Lookout:
             runs=runs,
             has_jobs=has_jobs,
             ended=self._ended.why() if has_ended else self._ended.forget(),
-            is_held=hold.is_held(self._system, now),
+            is_held=hold.is_held(self._system, now - heard.ahead_s),
             working=working,
         )
         return condition._replace(listed=self._listed(now, condition, terms, heard, memory))
@@ -111,13 +111,17 @@ class _Daemons:
 
 def _last_start(system: System) -> _Bootstrap:
     try:
-        starts = [run for run in read_runs(system) if run.get("command") == "start"]
+        runs = read_runs(system)
     except AnnexError:
         return _Bootstrap()
-    if not starts:
+    commands = [run.get("command") for run in runs]
+    if "start" not in commands:
         return _Bootstrap()
-    state, began, seconds = (starts[-1].get(name) for name in ("state", "began", "seconds"))
-    if state == "running" and not system.is_busy():
+    start = len(runs) - 1 - commands[::-1].index("start")
+    state, began, seconds = (runs[start].get(name) for name in ("state", "began", "seconds"))
+    if any(run.get("command") == "stop" and run.get("state") == "done" for run in runs[start:]):
+        state = "stopped"
+    elif state == "running" and not system.is_busy():
         state = "failed"  # it was killed, and could not say so
     ended = began + seconds if isinstance(began, float) and isinstance(seconds, float) else None
     return _Bootstrap(str(state), ended)

@@ -138,7 +138,7 @@ class Listener:
         """What is announced under ``path``; None where there was no usable answer."""
         try:
             imds = self._client(settings)
-            imds.go_on(max(0.0, deadline - self._clock()))
+            imds.go_on(max(0.1, round(deadline - self._clock(), 1)))
             body = imds.get(path)
             self._read_clock(imds.date)
             found = parse(body) if body is not None else ()

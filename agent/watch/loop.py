@@ -9,7 +9,6 @@ from .. import terms
 from ..errors import AnnexError, UsageError
 from ..htcondor import HTCondor
 from ..logs import LOG, know
-from ..state import boot_id
 from ..system import System
 from ..systemd import AGENT_UNIT, Systemd
 from ..terms import Terms
@@ -19,7 +18,7 @@ from .condition import Lookout
 from .decision import decide
 from .leaving import Notice
 from .listener import Listener
-from .model import Act, Heard, Memory, PowerOff, Say, Stop, TakeJobs, Tell
+from .model import GRACE, Act, Heard, Memory, PowerOff, Say, Stop, TakeJobs, Tell
 from .power import Power
 from .presence import LOCK, running
 
@@ -95,14 +94,14 @@ class Loop:
         self._safely("reading the terms", self._read_terms)
         self._heard = self._safely("listening", self._listen) or self._heard._replace(announcements=(), answered=NOBODY)
         now = time.time() + self._heard.ahead_s
-        memory = self._recalled()
-        condition = self._senses.lookout.look(now, self._terms, self._heard, memory, self._working())
-        decision = decide(now, self._terms, self._heard, condition, memory)
+        before = self._recalled()
+        condition = self._senses.lookout.look(now, self._terms, self._heard, before, self._working())
+        decision = decide(now, self._terms, self._heard, condition, before)
         self._memory = decision.memory
-        self._safely("remembering", self._remember)
         self._safely("telling HTCondor", self._tell_htcondor)
         for act in decision.acts:
             self._safely(act.name, lambda: self._do(act))  # noqa: B023 - it is done before there is another one
+        self._safely("remembering", self._remember)  # last: what is ended in between is begun again
 
     def _read_terms(self) -> None:
         """What the settings are: ``start`` writes them anew each time."""
@@ -119,10 +118,8 @@ class Loop:
         return self._senses.listener.listen(self._terms.settings)
 
     def _recalled(self) -> Memory:
-        """What was remembered, of this instance; who it is may be learnt late."""
-        instance_id = self._heard.instance_id or self._terms.instance_id
-        if self._memory is None or (instance_id and instance_id != self._memory.instance_id):
-            self._memory = self._kept = memory.read(self._system, instance_id, boot_id(self._system))
+        if self._memory is None:
+            self._memory = self._kept = memory.read(self._system)
         return self._memory
 
     def _remember(self) -> None:
@@ -132,6 +129,8 @@ class Loop:
 
     def _tell_htcondor(self) -> None:
         leaving = self._memory.leaving if self._memory else None
+        if leaving and leaving.phase == GRACE:
+            leaving = None
         self._hands.notice.settle(leaving, self._terms.startd_address_file)
 
     def _working(self) -> FrozenSet[str]:

@@ -6,7 +6,7 @@ from typing import Any, Dict, FrozenSet, Optional
 
 import pytest
 
-from annex_agent import process_names
+from annex_agent import hold, process_names
 from annex_agent.htcondor import HTCondor
 from annex_agent.model import Settings
 from annex_agent.status import PATH as RECORD
@@ -100,7 +100,8 @@ def test_the_time_of_the_bootstrap_is_by_the_clock_of_ec2(scene: Scene) -> None:
     ("run", "bootstrap"),
     [
         ({"command": "start", "state": "failed", "began": 1.5, "seconds": 1.5}, "failed"),
-        ({"command": "stop", "state": "done", "began": 1.5, "seconds": 1.5}, "done"),
+        ({"command": "stop", "state": "done", "began": 1.5, "seconds": 1.5}, "stopped"),
+        ({"command": "stop", "state": "failed"}, "done"),
         ({"command": "configure", "state": "failed"}, "done"),
         ({"command": "start", "state": "running", "began": 1.5}, "failed"),  # it was killed
         ({"command": "start", "state": "failed", "began": "x", "seconds": None}, "failed"),
@@ -109,6 +110,20 @@ def test_the_time_of_the_bootstrap_is_by_the_clock_of_ec2(scene: Scene) -> None:
 def test_the_last_start_counts(scene: Scene, run: Dict[str, Any], bootstrap: str) -> None:
     scene.ran(**run)
     assert scene.look().bootstrap == bootstrap
+
+
+def test_a_start_after_a_stop_counts(scene: Scene) -> None:
+    runs = [{"command": "start", "state": "done"}, {"command": "stop", "state": "done"}]
+    scene.live.holds(RECORD, json.dumps({"runs": [*runs, {"command": "start", "state": "failed"}]}))
+    assert scene.look().bootstrap == "failed"
+    scene.live.holds(RECORD, json.dumps({"runs": runs[1:]}))
+    assert scene.look().bootstrap == ""
+
+
+@pytest.mark.parametrize(("until", "is_held"), [(NOW + 30.0, True), (NOW - 90.0, False), (NOW - 30.0, True)])
+def test_a_hold_counts_by_the_clock_of_this_machine(scene: Scene, until: float, is_held: bool) -> None:
+    scene.live.holds(hold.PATH, json.dumps({"until": until}))
+    assert scene.look(heard=Heard(ahead_s=60.0)).is_held is is_held
 
 
 def test_a_start_that_is_under_way(scene: Scene) -> None:

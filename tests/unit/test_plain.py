@@ -43,9 +43,8 @@ def service(answer: Callable[[socket.socket], None]) -> Iterator[str]:
                     connection = listener.accept()[0]
                 except OSError:
                     return
-                with connection:
-                    with suppress(OSError):
-                        answer(connection)
+                with connection, suppress(OSError):
+                    answer(connection)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
