@@ -32,7 +32,8 @@ class Course(NamedTuple):
     def is_down(self) -> bool:
         """HTCondor is stopped, and nothing is under way that changes it."""
         it = self.condition
-        return not (it.runs or it.is_wanted or it.bootstrap == "running" or "stop" in it.working)
+        is_starting = self.tempo.heeds_start and it.bootstrap == "running"
+        return not (it.runs or it.is_wanted or is_starting or "stop" in it.working)
 
     @property
     def is_frozen(self) -> bool:

@@ -7,7 +7,7 @@ from ..terms import Terms
 from . import tempo
 from .model import Condition, Memory
 from .moment import clock_time, duration
-from .reason import BOOTSTRAP, EXIT, IDLE, LEASE, UNREACHABLE, UNREGISTERED, Reason
+from .reason import BOOTSTRAP, EXIT, FAILURES, IDLE, LEASE, UNREACHABLE, UNREGISTERED, Reason
 from .tempo import Tempo
 
 # The setting that says what follows, and the one that does where it is silent.
@@ -45,7 +45,7 @@ def way(why: str, settings: Settings) -> Optional[Tempo]:
     is_off = action == "poweroff"
     grace_s = settings.grace_s if is_off and why in _WITH_GRACE else 0
     found = tempo.no_new_jobs(settings, is_off) if why == IDLE else tempo.drain(settings, is_off)
-    return found._replace(grace_s=grace_s, is_ours=True)
+    return found._replace(grace_s=grace_s, heeds_start=why not in FAILURES, is_ours=True)
 
 
 def action_for(why: str, settings: Settings) -> str:

@@ -27,6 +27,7 @@ class Tempo(NamedTuple):
     at: Optional[float] = None  # when EC2 acts: all has ended by then
     is_off: bool = False  # the machine goes off afterwards
     grace_s: float = 0.0  # between the announcement of all this and its beginning
+    heeds_start: bool = True  # a start that is under way is waited for; one that was given its time is not
     is_ours: bool = False  # nobody but us wants it: a hold keeps HTCondor as it is, too, not only the machine
 
 
@@ -52,7 +53,7 @@ def until_the_last(at: float, is_off: bool) -> Tempo:
 
 def stop_is_due(now: float, tempo: Tempo, leaving: Leaving, condition: Condition) -> bool:
     """Whether HTCondor is to be stopped now."""
-    is_starting = condition.bootstrap == "running"  # a stop would be refused
+    is_starting = tempo.heeds_start and condition.bootstrap == "running"  # which would have a stop refused
     if tempo.at is None and is_starting and now < leaving.since + _START_S:
         return False
     if tempo.stops_at is not None and now >= tempo.stops_at:
