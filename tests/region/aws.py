@@ -17,10 +17,6 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 ROLE = "annex-worker"
 _PORT = 80
 _UNITS = ("annex-agent.service", "annex-agent-watch.service")
-# Which resource it is that waits does not matter to those who signal: the cheapest that moto knows.
-_TEMPLATE = (
-    '{{"Resources": {{"{resource}": {{"Type": "AWS::EC2::VPC", "Properties": {{"CidrBlock": "10.0.0.0/16"}}}}}}}}'
-)
 _TRANSITIONS = {"Pending": "autoscaling:EC2_INSTANCE_LAUNCHING", "Terminating": "autoscaling:EC2_INSTANCE_TERMINATING"}
 
 
@@ -86,7 +82,7 @@ class Aws:
 
     def stack(self, name: str, resource: str) -> None:
         """Have CloudFormation wait with a resource of a stack that is being created, until ``settle``."""
-        self.call("cloudformation", "create_stack", StackName=name, TemplateBody=_TEMPLATE.format(resource=resource))
+        self.call("cloudformation", "create_stack", StackName=name, TemplateBody=stack_template(resource))
 
     def settle(self, stack: str, status: str = "CREATE_COMPLETE") -> None:
         """CloudFormation waits with nothing in the stack any more: it refuses signals."""
@@ -146,6 +142,12 @@ class Aws:
             raise AssertionError(f"the AWS API ended: is moto installed for {sys.executable}?\n{said[-4000:]}")
         reply: dict[str, Any] = json.loads(line)
         return reply
+
+
+def stack_template(resource: str) -> str:
+    """A stack of one resource: what kind it is does not matter to those who signal, so the cheapest that moto knows."""
+    network = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}}
+    return json.dumps({"Resources": {resource: network}})
 
 
 def at_boot(machine: BootedMachine, **variables: str) -> None:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from annex_agent.emulator import Emulator
+from annex_agent.emulator.profile import bundled
+
 from ..aws.server import Server
 from ..bundles import packed
+from .aws import stack_template
 from .image import BULLSEYE, tree
 from .prerequisites import PrerequisiteError, prerequisites
 from .throwaway import run_in
@@ -57,6 +61,19 @@ for settings; do
     python3 -m annex_agent --dry-run --simulate --profile spot --user-data /tmp/user-data | grep ^..secrets
 done
 python3 -c 'import boto3; print("boto3", boto3.__version__)'
+"""
+
+
+SIGNAL = """
+set -eu
+mkdir /tmp/path /tmp/root
+cp -R /mnt/agent /tmp/path/annex_agent
+cp -R /mnt/templates /tmp/path/annex_agent/templates
+export PYTHONPATH=/tmp/path AWS_ENDPOINT_URL="$1" AWS_EC2_METADATA_SERVICE_ENDPOINT="$2"
+printf '#annex-agent\n%s' "$3" >/tmp/user-data
+python3 -m annex_agent configure --root /tmp/root --user-data /tmp/user-data
+python3 -m annex_agent signal heartbeat --root /tmp/root
+python3 -m annex_agent signal success --root /tmp/root
 """
 
 
@@ -110,3 +127,22 @@ def test_the_oldest_boto3_fetches_secrets_of_each_kind(bullseye: Path) -> None:
     assert [f"{place} can be had" in done.stdout for place in places] == [True] * 3
     assert "boto3 1.13." in done.stdout
     assert asked == ["GET /bucket/key 200", "secretsmanager.GetSecretValue 200", "ssm.GetParameter 200"]
+
+
+def test_the_oldest_boto3_signals(bullseye: Path) -> None:
+    pytest.importorskip("moto", reason="pip install 'annex-agent[test]' brings moto, a server of AWS's API")
+    signal = {"cloudformation": {"stack": "my-annex", "resource": "Workers"}, "autoscaling": True}
+    document = json.dumps({"central_manager": "cm.example.org", "signal": signal})
+    with Server() as aws, Emulator(bundled("spot")) as imds:
+        aws.region = "us-west-2"
+        aws.call("cloudformation", "create_stack", StackName="my-annex", TemplateBody=stack_template("Workers"))
+        hook = {"LifecycleHookName": "launch", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
+        aws.call("autoscaling", "put_lifecycle_hook", AutoScalingGroupName="workers", **hook)
+        aws.waiting.place("i-0f1e2d3c4b5a69788", "workers", "Pending:Wait")
+        binds = {ROOT / "agent": "/mnt/agent", ROOT / "templates": "/mnt/templates"}
+        argv = ["/bin/sh", "-c", SIGNAL, "sh", aws.url, imds.url, document]
+        done = run_in(bullseye, argv, binds, timeout=120, network=True)
+        told = [told["Action"] for told in aws.waiting.told]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert told[0] == "RecordLifecycleActionHeartbeat"
+    assert sorted(told[1:]) == ["CompleteLifecycleAction", "SignalResource"]
