@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import psutil
 
@@ -20,6 +20,13 @@ _ANCESTOR = "_CONDOR_ANCESTOR_"
 _POLL_S = 0.05
 _SELDOM_S = 0.25
 _QUIET_S = 1.0  # HTCondor has read its configuration again by then
+# A master first tells the collector that it goes, and waits 20 s for one that is silent before it passes a signal on:
+# after this time those that it is meant for are told by us.  One that hears it twice ignores the second.
+_PASSED_ON_S = 1.0
+_MEANT_FOR: Mapping[int, FrozenSet[str]] = {
+    signal.SIGTERM: frozenset({STARTD}),  # which alone knows when a job's time to leave begins
+    signal.SIGQUIT: frozenset({STARTD, STARTER}),
+}
 
 
 def _same_pid_namespace(process: psutil.Process) -> bool:
@@ -57,8 +64,9 @@ class ProcessTree:
                 if not _succeeds(no_more, rung, tell):
                     continue
                 self._wait_for_jobs(deadline)
-            self._signal(rung.number or signal.SIGTERM, everything)
-            everything = self._wait(everything, rung, deadline)
+            number = rung.number or signal.SIGTERM
+            self._signal(number, everything)
+            everything = self._wait(everything, number, deadline)
             if not everything:
                 return rung.name
             tell(f"{rung.name} shutdown: {_listed(everything)} still there after {rung.duration}")
@@ -84,12 +92,15 @@ class ProcessTree:
                 return
             time.sleep(_SELDOM_S)
 
-    def _wait(self, known: Iterable[psutil.Process], rung: Rung, deadline: float) -> List[psutil.Process]:
+    def _wait(self, known: Iterable[psutil.Process], number: signal.Signals, deadline: float) -> List[psutil.Process]:
         """What is still there when nothing is, or when the time is up: known processes and any new daemon's."""
-        left, pause_s = self._still_there(known), _POLL_S
+        left, pause_s, passes_on_at = self._still_there(known), _POLL_S, time.monotonic() + _PASSED_ON_S
         while left and time.monotonic() < deadline:
-            if rung.number == signal.SIGKILL:
-                _send(rung.number, left)  # what was just being started when the others were killed
+            if number == signal.SIGKILL:
+                _send(number, left)  # what was just being started when the others were killed
+            elif time.monotonic() >= passes_on_at:
+                _send(number, [process for process, name in self._daemons() if name in _MEANT_FOR[number]])
+                passes_on_at = deadline
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.05, _SELDOM_S)  # what needs long is not to be looked at all the time
             left = self._still_there(left)

@@ -298,6 +298,35 @@ class TestStopping:
         assert stage.daemons.stop(rungs, unused, told.append) == "fast"
         assert "condor_startd" in told[0]
 
+    def test_a_signal_that_a_master_does_not_pass_on_reaches_the_startd(self, stage: Stage) -> None:
+        # So it is while the master waits for a collector that is silent.
+        starter = part("condor_starter", ignores=["SIGTERM"], apart=True)
+        stage.enter(part("condor_master", part("condor_startd"), starter, ignores=["SIGTERM"]))
+        told: List[str] = []
+        rungs = (Rung("graceful", signal.SIGTERM, 3.0), FAST)
+        assert stage.daemons.stop(rungs, unused, told.append) == "fast"
+        assert "condor_startd" not in told[0]
+
+    def test_a_startd_alone_decides_when_a_job_is_told_to_leave(self, stage: Stage) -> None:
+        # While a job is in its retirement time its starter is told nothing.
+        busy = part("condor_startd", part("condor_starter"), ignores=["SIGTERM"])
+        stage.enter(part("condor_master", busy, ignores=["SIGTERM"]))
+        told: List[str] = []
+        rungs = (Rung("graceful", signal.SIGTERM, 2.0), FAST)
+        assert stage.daemons.stop(rungs, unused, told.append) == "fast"
+        assert "condor_starter" in told[0]
+
+    def test_a_fast_end_that_nobody_passes_on_reaches_the_starters(self, stage: Stage) -> None:
+        stage.enter(
+            part(
+                "condor_master", part("condor_startd", part("condor_starter"), ignores=IGNORES_ALL), ignores=IGNORES_ALL
+            )
+        )
+        told: List[str] = []
+        rungs = (Rung("fast", signal.SIGQUIT, 3.0), KILL)
+        assert stage.daemons.stop(rungs, unused, told.append) == "kill"
+        assert "condor_starter" not in told[0]
+
     def test_the_orphan_of_a_master_that_died_is_ended_too(self, stage: Stage) -> None:
         pids = stage.enter(whole_tree())
         os.kill(pids["condor_master"], signal.SIGKILL)
@@ -366,7 +395,8 @@ class TestStopping:
 
     def test_what_its_last_daemon_leaves_behind_is_not_overlooked(self, stage: Stage) -> None:
         # The master ends while the processes are being listed: its last child is not in that list, nor is it alive.
-        master = part("condor_master", leaves=[part("condor_startd")], ignores=["SIGTERM"])
+        leaf = part("condor_startd", ignores=["SIGTERM"])
+        master = part("condor_master", leaves=[leaf], ignores=["SIGTERM"])
         pid = stage.enter(master)["condor_master"]
         looks: List[int] = []
 
