@@ -15,7 +15,7 @@ from .entrusted import ATTENDED
 from .errors import AnnexError, ConfigError, DaemonError, SecretError, UsageError
 from .gather import IMDS_DEADLINE_DRY_S, IMDS_DEADLINE_S, Gathered, Wanted, gather, read_config, read_files
 from .host import read_host
-from .ladder import NEVER, SLOT_OVER_S
+from .ladder import NEVER, SLOT_OVER_S, ladder
 from .logs import LOG, know
 from .machine import Machine, local_machine
 from .model import Settings
@@ -30,7 +30,7 @@ from .plan import (
     build_release_plan,
     build_stop_plan,
 )
-from .precedence import ahead_of_others
+from .precedence import after_others, ahead_of_others
 from .preview import show_facts, show_plan
 from .progress import LiveView, LogLines, Outcome, Progress, Several
 from .state import boot_id
@@ -61,7 +61,8 @@ def stop(options: Options) -> int:
     if options.dry_run:
         return _print_preview("stop", "", plan, machine)
     _require_root("stop")
-    with ahead_of_others(machine.system, ends_at) if options.within else machine.system.exclusive():
+    patience_s = sum(rung.wait_s for rung in ladder(mode, timeout_s))
+    with ahead_of_others(machine.system, ends_at) if options.within else after_others(machine.system, patience_s):
         _recorded(options, machine, instance_id, plan)
     return 0
 

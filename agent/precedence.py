@@ -1,8 +1,11 @@
-"""A stop that must be over by a certain time does not wait for its turn behind another annex-agent.
+"""A stop's turn, where another annex-agent is at work: one at a time changes a machine, and some take long.
 
-One annex-agent at a time changes a machine, and some take long: a start waits for its slot, a peaceful stop for jobs.
-Whoever is at work is asked to end (SIGTERM: steps end where they are, and the next run goes on from there), unless it
-is a stop itself that ends everything no later than we must.
+A stop that must be over by a certain time does not wait behind a start that waits for its slot, or a peaceful stop that
+waits for jobs.  Whoever is at work is asked to end (SIGTERM: steps end where they are, and the next run goes on from
+there), unless it is a stop itself that ends everything no later than we must.
+
+A stop that has time waits until the other one is done.  At a power-off systemd would otherwise take our refusal for
+the end, and end what the other one is still taking down.
 """
 
 import contextlib
@@ -19,6 +22,18 @@ _PAUSE_S = 0.05
 _GRACE_S = 2.0  # what an annex-agent needs to end where it is
 _LEAST_S = 5.0  # however late it is: for one that hangs, and for one that was waiting for its turn, too
 _TOO_LATE_S = 1.0
+
+
+@contextlib.contextmanager
+def after_others(system: System, patience_s: float) -> Iterator[None]:
+    """As ``system.exclusive``, for a stop that may take so long itself."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(system.exclusive())
+        except Busy:
+            LOG.info("another annex-agent is at work: this stop waits until that one is done")
+            stack.enter_context(system.exclusive(patience_s))
+        yield
 
 
 @contextlib.contextmanager

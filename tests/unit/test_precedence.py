@@ -1,4 +1,4 @@
-"""A stop that has an end, and the other annex-agents that it finds at work: processes of their own."""
+"""A stop, and the other annex-agents that it finds at work: processes of their own."""
 
 import contextlib
 import os
@@ -13,10 +13,10 @@ import pytest
 
 from annex_agent import precedence
 from annex_agent.errors import AnnexError, Busy
-from annex_agent.precedence import ahead_of_others
+from annex_agent.precedence import after_others, ahead_of_others
 from annex_agent.system import LOCK, System
 
-from .conftest import PYTHON, started
+from .conftest import PYTHON, eventually, started
 
 # As annex-agent: SIGTERM interrupts what it does. What it is told on its input ends it.
 HOLDER = """
@@ -44,6 +44,33 @@ def at_work(tree: System, ends_at: float = float("inf"), *deaf: str) -> Iterator
         assert process.stdout is not None
         assert process.stdout.readline() == "at work\n"
         yield process
+
+
+def test_a_stop_that_has_time_waits_until_the_other_one_is_done(
+    tree: System, caplog: "pytest.LogCaptureFixture"
+) -> None:
+    caplog.set_level("INFO", "annex_agent")
+    with at_work(tree) as other:
+        order: List[str] = []
+
+        def stop() -> None:
+            with after_others(tree, 60):
+                order.append("stop")
+
+        thread = threading.Thread(target=stop)
+        thread.start()
+        eventually(lambda: "another annex-agent is at work: this stop waits" in caplog.text)
+        order.append("other")
+        assert other.communicate("") == ("done\n", None)
+        thread.join()
+        assert order == ["other", "stop"]
+
+
+def test_it_does_not_wait_for_ever(tree: System) -> None:
+    with at_work(tree) as other:
+        with pytest.raises(Busy, match="another annex-agent is at work"), after_others(tree, 0.05):
+            pass
+        assert other.poll() is None, "and asks nobody to end"
 
 
 def soon(seconds: float = 60.0) -> float:
