@@ -4,6 +4,9 @@
 A run has ``command``, ``began`` (seconds since the epoch), ``state`` (running, done or failed), ``seconds``, ``error``,
 ``instance_id``, ``notes`` and ``steps``; a step has ``name``, ``description``, ``result`` (running, done, unchanged or
 failed), ``words``, ``said`` and ``seconds``.
+
+The answer has besides how things are now: ``running``, ``daemons``, ``slots``, ``watch`` (``running``, ``pid``) and
+``ending`` (see ``watch.ending``).
 """
 
 import json
@@ -15,6 +18,7 @@ from .errors import AnnexError
 from .machine import Machine
 from .model import MASTER, STARTD
 from .progress import Outcome
+from .state import boot_id
 from .steps import Step
 from .system import STATE_DIR, System
 
@@ -86,10 +90,13 @@ def current(machine: Machine) -> Dict[str, Any]:
     if runs and runs[-1].get("state") == "running" and not machine.system.is_busy():
         runs[-1].update(state="failed", error="it ended without a word: was it killed?")
     running = machine.daemons.running() if machine.system.is_live else ()
+    watch = _watch(machine.system)
     answer: Dict[str, Any] = {
         "running": {MASTER, STARTD} <= {daemon.name for daemon in running},
         "daemons": [{"name": daemon.name, "pid": daemon.pid} for daemon in running],
         "slots": [],
+        "watch": {"running": watch is not None, "pid": watch},
+        "ending": _ending(machine.system),
         "runs": runs,
     }
     instance_id = next((run["instance_id"] for run in reversed(runs) if run.get("instance_id")), None)
@@ -102,17 +109,51 @@ def current(machine: Machine) -> Dict[str, Any]:
     return answer
 
 
+def _watch(system: System) -> Optional[int]:
+    from .watch import presence  # noqa: PLC0415 - no boot needs it
+
+    return presence.running(system) if system.is_live else None
+
+
+def _ending(system: System) -> Dict[str, Any]:
+    """As far as this user may read it: what the settings say of it is root's alone."""
+    from . import hold, terms  # noqa: PLC0415 - no boot needs them
+    from .watch import ending, memory  # noqa: PLC0415
+    from .watch.model import Memory  # noqa: PLC0415
+
+    now, remembered, known = time.time(), memory.read(system), terms.read(system)
+    if remembered.boot_id != boot_id(system):
+        remembered = Memory()  # of another boot, or another instance: the watch has not looked yet
+    found = ending.ending(known or terms.Terms(), remembered, hold.is_held(system, now), now)
+    return {**found, "by_settings": known is not None}
+
+
 def as_text(answer: Mapping[str, Any]) -> str:
-    """The answer for a person: the daemons, the slots, then what was done, step by step."""
+    """The answer for a person: the daemons, the slots, the watch, the end, then what was done, step by step."""
     daemons = ", ".join(f"{daemon['name']} (pid {daemon['pid']})" for daemon in answer["daemons"])
     slots = ", ".join(f"{slot['name']} {slot['state']}/{slot['activity']}" for slot in answer["slots"])
+    watch = f"pid {answer['watch']['pid']}" if answer["watch"]["running"] else "none runs"
     runs: List[Mapping[str, Any]] = answer["runs"]
     lines = [
         f"daemons   {daemons or 'none'}",
         f"slots     {slots or answer.get('slots_unknown') or 'none listed by the collector'}",
+        f"watch     {watch}",
+        *_end_in_lines(answer["ending"]),
         *(line for run in runs for line in ["", *_timeline(run)]),
     ]
     return "\n".join(lines if runs else [*lines, "runs      none since this machine booted"])
+
+
+def _end_in_lines(ending: Mapping[str, Any]) -> Iterator[str]:
+    from .watch.ending import as_lines  # noqa: PLC0415 - as above
+
+    lines = as_lines(ending)
+    if not ending["by_settings"]:
+        lines.append(
+            "(what the settings say of it is not known: there was no start since the boot, or only root sees it)"
+        )
+    for number, line in enumerate(lines):
+        yield f"{'' if number else 'end':<10}{line}"
 
 
 def _timeline(run: Mapping[str, Any]) -> Iterator[str]:

@@ -1,20 +1,29 @@
 """The record of what was done, and the answer to ``status``."""
 
+import itertools
 import json
 import stat
-from typing import Any, Dict
+import time
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import pytest
 
 from annex_agent import status
+from annex_agent.errors import AnnexError
 from annex_agent.htcondor import HTCondor
 from annex_agent.machine import Machine
+from annex_agent.model import Settings
 from annex_agent.progress import Outcome
 from annex_agent.status import PATH, Record, as_text, current, read_runs
-from annex_agent.system import System
+from annex_agent.system import FileState, System
 from annex_agent.systemd import Systemd
+from annex_agent.terms import PATH as TERMS
+from annex_agent.terms import Terms
+from annex_agent.terms import text as terms_text
+from annex_agent.watch import memory, presence
+from annex_agent.watch.model import SPOT, Announcement, Leaving, Memory
 
-from .conftest import FixedDaemons, LiveTree, Steps
+from .conftest import FixedDaemons, LiveTree, Steps, holding
 
 ADDRESS = "<67.202.60.66:9618?noUDP&sock=startd_7_ab>"
 
@@ -172,6 +181,104 @@ class TestTheText:
     ) -> None:
         machine.system.write_file(status.PATH, json.dumps({"runs": [run]}).encode(), 0o644)
         assert as_text(current(machine))
+
+
+NOW = 1_800_000_000.0
+NOTICE = Announcement(SPOT, "terminate", "spot terminate x", NOW + 100)
+LEAVING = Leaving(SPOT, "EC2 terminates this spot instance", NOW - 20, NOW + 100, key="spot terminate x")
+
+
+class Watched(NamedTuple):
+    """A machine whose watch has written down what it knows."""
+
+    live: LiveTree
+    machine: Machine
+
+    def knows(self, **known: Any) -> None:
+        memory.write(self.live, Memory("i-10a64379", "b1", **known))
+
+    def settings(self, **settings: Any) -> None:
+        terms = Terms(Settings()._replace(**settings), "i-10a64379")
+        self.live.write_file(TERMS, terms_text(terms).encode(), 0o600)
+
+    def end(self) -> Dict[str, Any]:
+        return dict(current(self.machine)["ending"])
+
+    def lines(self) -> List[str]:
+        """Of the text, those of the end."""
+        lines = as_text(current(self.machine)).split("\n")
+        (first,) = [number for number, line in enumerate(lines) if line.startswith("end       ")]
+        return [line[10:] for line in itertools.takewhile(lambda line: line[:3] in ("end", "   "), lines[first:])]
+
+
+@pytest.fixture
+def watched(live: LiveTree, machine: Machine, monkeypatch: "pytest.MonkeyPatch") -> Watched:
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    live.holds("/proc/sys/kernel/random/boot_id", "b1\n")
+    return Watched(live, machine)
+
+
+class TestTheEnd:
+    def test_whether_a_watch_runs(self, live: LiveTree, machine: Machine) -> None:
+        assert current(machine)["watch"] == {"running": False, "pid": None}
+        assert "\nwatch     none runs\n" in as_text(current(machine))
+        with holding(live, presence.LOCK) as process:
+            assert current(machine)["watch"] == {"running": True, "pid": process.pid}
+            assert f"\nwatch     pid {process.pid}\n" in as_text(current(machine))
+
+    def test_this_machines_watch_is_none_of_a_trees(self, tree: System) -> None:
+        with holding(tree, presence.LOCK):
+            machine = Machine(tree, HTCondor(tree), FixedDaemons(), Systemd(tree))
+            assert current(machine)["watch"]["running"] is False
+
+    def test_what_is_announced_and_done_about_it(self, watched: Watched) -> None:
+        watched.settings()
+        watched.knows(announced=(NOTICE,), leaving=LEAVING)
+        end = watched.end()
+        assert [found["what"] for found in end["announced"]] == ["terminate"]
+        assert (end["leaving"]["why"], end["leaving"]["at"], end["by_settings"]) == (SPOT, NOW + 100, True)
+        assert json.loads(json.dumps(end)) == end
+        lines = watched.lines()
+        assert lines[0].startswith("EC2 terminates this spot instance at ")
+        assert any(line.startswith("draining since ") for line in lines)
+        assert not any("not known" in line for line in lines)
+
+    def test_the_lease(self, watched: Watched) -> None:
+        watched.settings(lease_s=3600)
+        watched.knows(launched=NOW - 600)
+        assert watched.end()["lease_ends"] == NOW + 3000
+        assert any("the lease ends at" in line for line in watched.lines())
+
+    def test_a_hold(self, watched: Watched) -> None:
+        assert watched.end()["held"] is False
+        watched.live.holds("/run/annex-agent/hold")
+        assert watched.end()["held"] is True
+        assert any(line.startswith("held: ") for line in watched.lines())
+
+    def test_what_was_known_before_this_boot_is_not_told(self, watched: Watched) -> None:
+        watched.settings(lease_s=3600)
+        watched.knows(announced=(NOTICE,), leaving=LEAVING, launched=NOW - 600)
+        watched.live.holds("/proc/sys/kernel/random/boot_id", "b2\n")
+        end = watched.end()
+        assert (end["announced"], end["leaving"], end["lease_ends"]) == ([], None, None)
+
+    def test_who_may_not_read_the_settings_is_told_the_rest(
+        self, watched: Watched, monkeypatch: "pytest.MonkeyPatch"
+    ) -> None:
+        watched.settings(lease_s=3600)
+        watched.knows(announced=(NOTICE,), launched=NOW - 600)
+        read_file = watched.live.read_file
+
+        def as_nobody(path: str, limit: int = -1) -> Optional[FileState]:
+            file = read_file(path, limit)
+            if file and not file.mode & 0o004:
+                raise AnnexError(f"{path} cannot be read")
+            return file
+
+        monkeypatch.setattr(watched.live, "read_file", as_nobody)
+        end = watched.end()
+        assert (len(end["announced"]), end["lease_ends"], end["by_settings"]) == (1, None, False)
+        assert watched.lines()[-1].startswith("(what the settings say of it is not known")
 
 
 def test_a_run_that_was_killed_does_not_look_as_if_it_went_on(live: LiveTree) -> None:
