@@ -272,7 +272,10 @@ class TestAProfileThatIsLikeAnother:
         assert (read.user_data, read.service) == (None, profile.Service())
 
     def test_may_be_so_at_second_hand(self):
-        assert profile.loads(b"like: spot-notice").meta_data["spot"] == {"instance-action": '{"action": "terminate"}'}
+        read = profile.loads(b"like: spot-notice")
+        assert read == profile.bundled("spot-notice")
+        assert read.meta_data["spot"] == {"instance-action": '{"action": "terminate"}'}
+        assert read.meta_data["instance-life-cycle"] == "spot"
 
     @pytest.mark.parametrize("name", ["mine.yaml", "[spot]", "{a: b}", "''", "Spot"])
     def test_is_like_one_that_comes_with_it(self, name):
