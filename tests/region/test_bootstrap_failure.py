@@ -29,8 +29,7 @@ def hopeless(region: Region, pending: BootedMachine) -> BootedMachine:
     region.imds.attach_role()
     region.imds.update({"user-data": MISTAKE})
     pending.disk.put("/etc/annex-agent/config.yaml", json.dumps(CONFIG))
-    for unit in (UNIT, WATCH):
-        aws.at_boot(pending, unit)
+    aws.at_boot(pending)
     return pending
 
 

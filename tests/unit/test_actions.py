@@ -65,6 +65,7 @@ def player(tmp_path: Path) -> Iterator[Player]:
 @pytest.fixture(autouse=True)
 def _log(caplog: "pytest.LogCaptureFixture", monkeypatch: "pytest.MonkeyPatch") -> None:
     monkeypatch.setattr("annex_agent.logs.LOG.propagate", True)
+    monkeypatch.setattr("annex_agent.logs.LOG.handlers", [])  # another test's is closed
     caplog.set_level("INFO", "annex_agent")
 
 

@@ -40,7 +40,7 @@ class Turns:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    with Emulator(bundled("spot")) as running:
+    with Emulator(replace(bundled("spot"), launched="2008-10-01T00:00:00Z")) as running:
         running.set("spot/instance-action", None)
         running.set("events/recommendations/rebalance", None)
         running.set("events/maintenance/scheduled", None)

@@ -359,5 +359,5 @@ class TestOnALaptop:
         assert "standard input: " in (done.stdout if code == 0 else done.stderr)
 
     def test_the_refusal_works(self, file: Callable[..., Path]) -> None:
-        assert "requests is not to be had here" in on_a_laptop(("requests",), "--dry-run").stderr
+        assert "fcntl is not to be had here" in on_a_laptop(("fcntl",), "--dry-run").stderr
         assert "/run/annex-agent/status.json" in on_a_laptop((), "status").stderr
