@@ -4,16 +4,21 @@ import argparse
 import signal
 import sys
 
+from . import image
 from .booted import BootedMachine
 from .machine import Machine
 from .prerequisites import PrerequisiteError
 from .region import Region
+from .sweep import sweep
 from .topology import HOSTS, WORKER
 
 
 def main() -> int:
     """0 if the worker joined and ran a job."""
     options = _parser().parse_args()
+    if options.sweep:
+        sweep(image.runs())
+        return 0
     try:
         with Region() as region:
             worker = region.booted_worker() if options.boot else region.worker
@@ -32,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.region", description=__doc__)
     parser.add_argument("--boot", action="store_true", help="the worker is a whole OS, and annex-agent its service")
     parser.add_argument("--keep", action="store_true", help="stay up until Ctrl-C (the default on a terminal)")
+    parser.add_argument("--sweep", action="store_true", help="only remove what regions left that were killed")
     return parser
 
 
