@@ -129,6 +129,9 @@ PURE = (
     "yaml_document",
     "render",
     *(module for module in MODULES if module.startswith("kit.")),
+    *("watch.announced", "watch.continuity", "watch.decision", "watch.departure", "watch.ending", "watch.interruption"),
+    *("watch.lifetime", "watch.model", "watch.moment", "watch.outward", "watch.reason", "watch.remarks", "watch.seen"),
+    *("watch.signals", "watch.tempo"),
 )
 ACTING = ("system", "processes", "process_tree", "daemons", "htcondor", "machine", "pool", "supervisor", "systemd")
 # These functions of acting modules only compute.
