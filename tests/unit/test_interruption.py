@@ -179,7 +179,7 @@ def test_an_event_that_is_taken_back_lets_the_machine_take_jobs() -> None:
     worker = Worker()
     worker.announces("maintenance", "system-reboot", 700.0)
     worker.lives(100)
-    assert not worker.runs
+    assert worker.names[-1] == "stop"
     worker.announcements.clear()
     worker.lives(20)
     assert worker.names == ["no-new-jobs", "stop", "take-jobs"]
@@ -211,7 +211,7 @@ def test_an_event_is_over_after_its_reboot_although_it_stays_active() -> None:
     worker = Worker()
     worker.announces("maintenance", "system-reboot", 100.0, 7200.0)
     worker.lives(110)
-    assert not worker.runs
+    assert worker.names[-1] == "stop"
     worker.reboots()
     before = len(worker.names)
     worker.lives(300)

@@ -16,6 +16,10 @@ from .conftest import LiveTree
 
 TIMES = st.floats(0, 4e9)
 WORDS = st.text(max_size=20)
+LEAVINGS = st.builds(
+    Leaving,
+    *(st.sampled_from(RANKS), WORDS, TIMES, st.none() | TIMES, st.sampled_from(PHASES), WORDS, st.none() | TIMES),
+)
 MEMORIES = st.builds(
     Memory,
     instance_id=st.none() | WORDS,
@@ -26,17 +30,7 @@ MEMORIES = st.builds(
         max_size=3,
     ).map(tuple),
     over=st.lists(WORDS, max_size=3).map(tuple),
-    leaving=st.none()
-    | st.builds(
-        Leaving,
-        st.sampled_from(RANKS),
-        WORDS,
-        TIMES,
-        st.none() | TIMES,
-        st.sampled_from(PHASES),
-        WORDS,
-        st.none() | TIMES,
-    ),
+    leaving=st.none() | LEAVINGS,
     idle_since=st.none() | TIMES,
     has_registered=st.booleans(),
     signalled=st.lists(WORDS, max_size=3).map(tuple),
