@@ -82,7 +82,7 @@ def _directed(turn: _Turn, way: _Way) -> _Way:
     if tempo is None:
         return _released(turn, way, leaving)
     if _is_put_back(turn, leaving, tempo):
-        return _put_back(way, leaving)
+        return _put_back(turn, way, leaving)
     return way._replace(tempo=tempo)
 
 
@@ -140,9 +140,10 @@ def _is_put_back(turn: _Turn, leaving: Leaving, tempo: Tempo) -> bool:
     return leaving.phase == STOPPED and leaving.why != SPOT and stays and turn.condition.runs
 
 
-def _put_back(way: _Way, leaving: Leaving) -> _Way:
-    """That is their decision: it is not undone for the same reason again."""
-    over = (*way.memory.over, leaving.key or leaving.why)
+def _put_back(turn: _Turn, way: _Way, leaving: Leaving) -> _Way:
+    """That is their decision: it is not undone for what has been so before."""
+    holds_on = any((it.why, it.key) == (leaving.why, leaving.key) for it in turn.reasons)
+    over = (*way.memory.over, leaving.key or leaving.why) if holds_on else way.memory.over
     memory = way.memory._replace(leaving=None, over=over)
     words = f"somebody has started HTCondor again: this machine stays in its pool, although {leaving.words}"
     return _Way(memory, (*way.acts, Say(words), TakeJobs()))

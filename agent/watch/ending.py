@@ -7,6 +7,8 @@ from ..terms import Terms
 from . import interruption, lifetime
 from .model import GRACE, Announcement, Leaving, Memory
 from .moment import clock_time
+from .reason import LIFETIME
+from .tempo import off_deadline
 
 
 def ending(terms: Terms, memory: Memory, held: bool, now: float) -> Dict[str, Any]:
@@ -74,6 +76,9 @@ def _goes_at(settings: Settings, memory: Memory, lease: Optional[float], idle_du
 
 
 def _leaves_at(settings: Settings, leaving: Optional[Leaving]) -> Optional[float]:
-    if leaving is not None and leaving.phase == GRACE:
+    if leaving is None or leaving.why not in LIFETIME:
+        return None
+    if leaving.phase == GRACE:
         return leaving.since + settings.grace_s
-    return None
+    way = lifetime.way(leaving.why, settings)
+    return off_deadline(way, leaving, settings.poll_s) if way and way.is_off else None

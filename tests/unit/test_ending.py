@@ -73,6 +73,12 @@ def test_a_grace_ends() -> None:
     assert found["goes_at"] == NOW + 50
 
 
+def test_a_stop_has_its_deadline() -> None:
+    leaving = Leaving("lease", "the lease has ended", NOW - 10, phase="stopping", stopping=NOW - 10)
+    assert told(Memory(leaving=leaving), stop_timeout_s=300)["goes_at"] == NOW - 10 + 300 + 150
+    assert told(Memory(leaving=leaving), on_lease="stop")["goes_at"] is None
+
+
 def test_a_held_machine_does_not_go() -> None:
     found = told(Memory(launched=NOW - 3600, booted=NOW - 3600), held=True, lease_s=7200)
     assert found["goes_at"] is None

@@ -167,6 +167,16 @@ def test_a_restart_of_htcondor_begins_anew() -> None:
     assert worker.names == []
 
 
+def test_what_somebody_starts_again_may_become_idle_again() -> None:
+    worker = Worker(idle_s=600, on_idle="stop")
+    worker.lives(700)
+    worker.somebody_starts()
+    worker.lives(400)
+    assert worker.names == ["no-new-jobs", "stop", "take-jobs"]
+    worker.lives(400)
+    assert worker.names == ["no-new-jobs", "stop", "take-jobs", "no-new-jobs", "stop"]
+
+
 def test_what_nobody_has_set_does_not_end_a_machine() -> None:
     worker = Worker()
     worker.lives(30 * 3600, every=60)
