@@ -83,10 +83,11 @@ def test_a_stop_that_hangs_does_not_keep_the_machine_on() -> None:
     assert worker.off_at == at - 4
 
 
-def test_a_longer_poll_leaves_the_power_off_its_time() -> None:
-    worker, at = spotted(stop_takes=NEVER, poll_s=10)
-    worker.lives(120, every=10)
-    assert worker.off_at == at - 10
+@pytest.mark.parametrize(("poll_s", "before_s"), [(1, 5), (4, 4), (10, 10)])
+def test_the_power_off_has_its_time_however_often_there_is_a_turn(poll_s: int, before_s: int) -> None:
+    worker, at = spotted(stop_takes=NEVER, poll_s=poll_s)
+    worker.lives(120, every=poll_s)
+    assert worker.off_at == at - before_s
 
 
 @pytest.mark.parametrize("in_s", [60.0, 40.0, 20.0, 8.0])

@@ -82,6 +82,17 @@ def test_a_stop_that_never_succeeds_does_not_keep_the_machine_paid_for() -> None
     assert worker.off_at == begin + 300 + 152  # the first turn after that
 
 
+def test_a_stop_that_has_begun_for_one_reason_sets_another_no_deadline() -> None:
+    worker = Worker(on_rebalance="drain", on_autoscaling="no-new-jobs", stop_takes=NEVER, job_takes=None)
+    worker.runs_a_job(NEVER)
+    worker.announces("rebalance", "rebalance")
+    worker.lives(100)
+    worker.loses_its_children()
+    worker.announces("autoscaling", "Terminated")
+    worker.lives(2000)
+    assert worker.names == ["no-new-jobs", "stop", "no-new-jobs"]
+
+
 def test_what_somebody_starts_again_is_left_to_them() -> None:
     worker = Worker(on_rebalance="drain", on_exit="stop")
     worker.announces("rebalance", "rebalance")
@@ -135,6 +146,13 @@ def test_a_machine_that_ec2_stops_goes_as_soon_as_no_job_runs() -> None:
     worker.lives(3000)
     assert worker.names == ["no-new-jobs", "stop", "power-off"]
     assert at - 2000 <= worker.times("stop")[0] <= at - 1990
+
+
+def test_an_event_hours_ahead_keeps_no_idle_machine() -> None:
+    worker = Worker(idle_s=600)
+    worker.announces("maintenance", "system-reboot", 3500.0)
+    worker.lives(700)
+    assert worker.names == ["no-new-jobs", "no-new-jobs", "stop", "power-off"]
 
 
 def test_a_machine_that_stays_on_by_its_settings_is_left_to_ec2() -> None:
@@ -279,6 +297,15 @@ def test_a_launch_into_a_warm_pool_waits_for_the_bootstrap() -> None:
     worker.lives(60)
     others = [name for name in worker.names[2:] if name != "signal heartbeat"]
     assert others == ["stop", "signal success", "signal complete"]
+
+
+def test_a_start_that_does_not_end_is_waited_for_no_longer_than_ten_minutes() -> None:
+    worker = Worker()
+    worker.uptime, worker.bootstrap = 60.0, "running"
+    worker.announces("autoscaling", "Terminated")
+    begin = worker.now
+    worker.lives(700)
+    assert worker.times("stop") == [begin + 600]
 
 
 def test_a_held_machine_asks_its_group_for_time() -> None:

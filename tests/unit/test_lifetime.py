@@ -36,6 +36,17 @@ def test_a_lease_ends_whatever_runs() -> None:
     assert "the lease of 62 min has ended at 09:01:40 UTC" in worker.lines[0]
 
 
+def test_a_stop_that_is_tried_again_gets_what_is_left_of_its_time() -> None:
+    worker = leased(stop_timeout_s=300, stop_takes=NEVER, job_takes=None)
+    worker.runs_a_job(NEVER)
+    worker.lives(200)
+    worker.loses_its_children()
+    worker.lives(4)
+    assert [event.act for event in worker.events if isinstance(event.act, Stop)] == [
+        *(Stop("graceful", 300), Stop("graceful", 200)),
+    ]
+
+
 def test_a_lease_counts_from_the_boot_until_ec2_says_when_the_launch_was() -> None:
     worker = leased()
     worker.launched, worker.answers = None, False
