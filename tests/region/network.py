@@ -76,6 +76,11 @@ class Network:
         self.ports = tuple(ports)
         self._load_rules()
 
+    def silence(self, host: Host) -> None:
+        """Have every packet from and to ``host`` disappear in the router, until ``allow`` or another address."""
+        for direction in ("saddr", "daddr"):
+            self._in_router("nft", "insert", "rule", "inet", "annex", "forward", "ip", direction, host.address, "drop")
+
     def connections(self) -> dict[str, int]:
         """How many connections took which way so far; ``firewall.COUNTERS`` explains the keys."""
         listing = self._in_router("nft", "--json", "list", "counters")

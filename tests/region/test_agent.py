@@ -24,6 +24,7 @@ FILES = (
 )
 IDLE, RUNNING, COMPLETED = 1, 2, 4
 PATIENT_JOB = "#!/bin/sh\ntouch output.txt\ntrap '' TERM\nwhile :; do sleep 1; done\n"
+RUNAWAY_JOB = PATIENT_JOB.replace("while", "setsid --fork sleep 4321\nwhile")
 POLITE_JOB = "#!/bin/sh\ntr a-z A-Z <input.txt >output.txt\nsleep 300 & wait\n"
 
 
@@ -200,33 +201,15 @@ def test_a_job_that_does_not_listen_is_ended_by_a_lower_rung(joined: Region, wor
 
 
 def test_daemons_that_hang_are_killed_and_their_slot_is_withdrawn(joined: Region, worker: Machine) -> None:
-    cluster = joined.jobs.submit(PATIENT_JOB)
+    cluster = joined.jobs.submit(RUNAWAY_JOB)
     joined.jobs.wait_for(cluster, RUNNING)
     worker.run(["pkill", "-STOP", "condor_"])
-    driver = (
-        "import sys; from annex_agent import ladder, cli; ladder._FAST_WAIT_S = 1.0;"
-        "sys.exit(cli.main(['stop', '--timeout', '1s']))"
-    )
-    done = worker.run(["python3", "-c", driver], check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "ended by kill shutdown" in done.stderr
-    assert "withdrawn from the collector" in done.stdout
-    assert worker.processes() == {}
+    said = agent(worker, "stop", "--within", "9s")
+    assert "ended by kill shutdown" in said
+    assert "withdrawn from the collector" in said
+    assert worker.processes() == {}, "and what the job has moved out of its tree is gone, too"
     assert joined.pool.slots("Name") == []
     joined.jobs.remove(cluster)
-
-
-def test_peaceful_waits_for_the_job(joined: Region, worker: Machine) -> None:
-    cluster = joined.jobs.submit("#!/bin/sh\ntouch output.txt\nwhile [ ! -e /tmp/go ]; do sleep 0.2; done\n")
-    joined.jobs.wait_for(cluster, RUNNING)
-    with worker.popen(["annex-agent", "stop", "--mode", "peaceful", "--timeout", "60s"]) as stopping:
-        state = 'State == "Claimed"'
-        wait_until(lambda: not joined.pool.ads("-constraint", f"{state} && Start"), "no new match", 20)
-        assert stopping.poll() is None
-        worker.run(["sh", "-c", "for d in /proc/[0-9]*/root/tmp; do touch $d/go; done"])
-        out, err = stopping.communicate(timeout=90)
-    assert "peaceful" in out, out + err
-    joined.jobs.wait_for(cluster, COMPLETED)
 
 
 def test_another_public_address_after_a_stop_and_start_of_the_instance(joined: Region, worker: Machine) -> None:
