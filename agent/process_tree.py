@@ -20,6 +20,9 @@ _ANCESTOR = "_CONDOR_ANCESTOR_"
 _POLL_S = 0.05
 _SELDOM_S = 0.25
 _QUIET_S = 1.0  # HTCondor has read its configuration again by then
+# Once no job is left, daemons have only the collector to tell: one that is silent costs 20 s for each slot.
+_ONLY_TELLING_S = 20.0
+_TELLING = frozenset({MASTER, STARTD, "condor_procd", "condor_shared_port"})
 # A master first tells the collector that it goes, and waits 20 s for one that is silent before it passes a signal on:
 # after this time those that it is meant for are told by us.  One that hears it twice ignores the second.
 _PASSED_ON_S = 1.0
@@ -59,7 +62,8 @@ class ProcessTree:
         if not everything:
             return None
         for rung in rungs:
-            deadline = time.monotonic() + rung.wait_s
+            began = time.monotonic()
+            deadline = began + rung.wait_s
             if rung.number is None:
                 if not _succeeds(no_more, rung, tell):
                     continue
@@ -69,7 +73,8 @@ class ProcessTree:
             everything = self._wait(everything, number, deadline)
             if not everything:
                 return rung.name
-            tell(f"{rung.name} shutdown: {_listed(everything)} still there after {rung.duration}")
+            waited = rung._replace(wait_s=min(time.monotonic() - began, rung.wait_s))
+            tell(f"{rung.name} shutdown: {_listed(everything)} still there after {waited.duration}")
         raise DaemonError(
             f"{_listed(everything)} could not be ended, not even by SIGKILL: a process in uninterruptible sleep "
             "(a hung file system?) goes only with a reboot"
@@ -95,7 +100,8 @@ class ProcessTree:
     def _wait(self, known: Iterable[psutil.Process], number: signal.Signals, deadline: float) -> List[psutil.Process]:
         """What is still there when nothing is, or when the time is up: known processes and any new daemon's."""
         left, pause_s, passes_on_at = self._still_there(known), _POLL_S, time.monotonic() + _PASSED_ON_S
-        while left and time.monotonic() < deadline:
+        busy_at = time.monotonic()
+        while left and time.monotonic() < min(deadline, busy_at + _ONLY_TELLING_S):
             if number == signal.SIGKILL:
                 _send(number, left)  # what was just being started when the others were killed
             elif time.monotonic() >= passes_on_at:
@@ -104,6 +110,8 @@ class ProcessTree:
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.05, _SELDOM_S)  # what needs long is not to be looked at all the time
             left = self._still_there(left)
+            if not all(_is_only_telling(process) for process in left):
+                busy_at = time.monotonic()
         return left
 
     def _still_there(self, known: Iterable[psutil.Process]) -> List[psutil.Process]:
@@ -155,6 +163,12 @@ def _succeeds(no_more: Callable[[], None], rung: Rung, tell: Callable[[str], Non
     except Exception as err:  # whatever the trouble, the next rung needs no configuration
         tell(f"{rung.name} shutdown is not possible ({err})")
         return False
+    return True
+
+
+def _is_only_telling(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.name() in _TELLING
     return True
 
 

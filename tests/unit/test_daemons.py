@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, List
 import psutil
 import pytest
 
+from annex_agent import process_tree
 from annex_agent.daemons import Daemons
 from annex_agent.errors import DaemonError
 from annex_agent.ladder import Rung
@@ -66,7 +67,7 @@ os.write(int(os.environ["READY"]), (json.dumps([part["name"], os.getpid()]) + "\
 while True:
     signal.pause()
 """
-NAMES = ("condor_master", "condor_startd", "condor_starter", "condor_shared_port", "a-job")
+NAMES = ("condor_master", "condor_startd", "condor_starter", "condor_schedd", "condor_shared_port", "a-job")
 IGNORES_ALL = ["SIGTERM", "SIGQUIT"]
 
 
@@ -326,6 +327,29 @@ class TestStopping:
         rungs = (Rung("fast", signal.SIGQUIT, 3.0), KILL)
         assert stage.daemons.stop(rungs, unused, told.append) == "kill"
         assert "condor_starter" not in told[0]
+
+    def test_daemons_without_a_job_that_do_not_end_are_not_waited_for_as_long_as_a_job(
+        self, stage: Stage, monkeypatch: "pytest.MonkeyPatch"
+    ) -> None:
+        # They may be waiting for a collector that is silent, slot after slot.
+        monkeypatch.setattr(process_tree, "_ONLY_TELLING_S", NOT_FOR_LONG_S)
+        stage.enter(part("condor_master", part("condor_startd", ignores=IGNORES_ALL), ignores=IGNORES_ALL))
+        told: List[str] = []
+        rungs = (GRACEFUL._replace(wait_s=24 * 3600.0), FAST._replace(wait_s=24 * 3600.0), KILL)
+        assert stage.daemons.stop(rungs, unused, told.append) == "kill"
+        assert len(told) == 2
+
+    @pytest.mark.parametrize("name", ["condor_starter", "condor_schedd", "a-job"])
+    def test_whoever_has_a_job_to_see_to_has_the_whole_time(
+        self, stage: Stage, monkeypatch: "pytest.MonkeyPatch", name: str
+    ) -> None:
+        monkeypatch.setattr(process_tree, "_ONLY_TELLING_S", NOT_FOR_LONG_S / 3)
+        pids = stage.enter(part("condor_master", part(name, ignores=IGNORES_ALL), ignores=["SIGTERM"]))
+        told: List[str] = []
+        threading.Timer(2 * NOT_FOR_LONG_S, lambda: os.kill(pids[name], signal.SIGKILL)).start()
+        rungs = (GRACEFUL, FAST)
+        assert stage.daemons.stop(rungs, unused, told.append) == "fast"
+        assert name not in told[0]
 
     def test_the_orphan_of_a_master_that_died_is_ended_too(self, stage: Stage) -> None:
         pids = stage.enter(whole_tree())
