@@ -11,6 +11,7 @@ from .topology import CM, PUBLIC, public_name
 from .wait import wait_until
 
 CONDOR = "condor.service"
+WATCH = "annex-agent-watch.service"
 SLOT = f"slot1@{public_name(PUBLIC)}"
 
 

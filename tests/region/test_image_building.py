@@ -16,6 +16,7 @@ from .topology import CM
 PACKER = Path(__file__).resolve().parents[2] / "packaging" / "packer"
 TEMPLATE = PACKER / "annex-agent.pkr.hcl"
 STAGING = "/tmp/annex-agent-image"
+UNITS = ("annex-agent.service", "annex-agent-watch.service")
 VALUES = {"package": "annex-agent.rpm", "token_file": "idtoken", "trust_domain": "example.org"}
 # What the last free Packer, Debian's 1.6.6, does not know, as it says it; the Amazon plugin does since 1.2.2.
 NEWER = {
@@ -170,8 +171,8 @@ def test_the_source_archive_installs_on_debian_without_a_network(builder: Machin
     located = builder.run(["/opt/annex-agent/bin/python", "-c", "import annex_agent as a; print(a.__file__)"]).stdout
     assert located.startswith("/opt/annex-agent/lib/")
     assert "annex-agent start, dry run" in builder.run(["annex-agent", "--dry-run"]).stdout
-    assert builder.run(["systemctl", "is-enabled", "annex-agent.service"]).stdout.strip() == "enabled"
-    assert builder.run(["systemd-analyze", "verify", "--man=no", "annex-agent.service"], check=False).returncode == 0
+    assert builder.run(["systemctl", "is-enabled", *UNITS]).stdout.split() == ["enabled", "enabled"]
+    assert builder.run(["systemd-analyze", "verify", "--man=no", *UNITS], check=False).returncode == 0
 
 
 def test_an_rpm_is_refused_on_debian(builder: Machine) -> None:
@@ -200,7 +201,7 @@ def test_the_units_survive_presets_that_disable_everything(builder: Machine) -> 
     provision(builder, "bake.sh")
     builder.write("/etc/systemd/system-preset/99-default-disable.preset", "disable *\n")
     builder.run(["systemctl", "preset-all"], check=False)
-    assert builder.run(["systemctl", "is-enabled", "annex-agent.service"]).stdout.strip() == "enabled"
+    assert builder.run(["systemctl", "is-enabled", *UNITS]).stdout.split() == ["enabled", "enabled"]
 
 
 def test_what_is_built_joins_the_pool(region: Region, builder: Machine) -> None:

@@ -25,6 +25,7 @@ from .prerequisites import PrerequisiteError, prerequisites
 from .throwaway import run_in
 
 HOME = "/usr/share/annex-agent"
+UNITS = "annex-agent.service annex-agent-watch.service"
 # What Enterprise Linux and Fedora define that concerns a package like this one, from their redhat-rpm-config and
 # python-rpm-macros; {spoil} stands for their brp-mangle-shebangs and brp-python-bytecompile.
 LIKE_EL = (
@@ -160,6 +161,11 @@ def by_heading(output: str) -> dict[str, str]:
     return {"": parts[0], **dict(zip(parts[1::2], parts[2::2]))}
 
 
+def without_status(output: str) -> str:
+    """Once a job has taken some seconds, systemd tells on the console what it does."""
+    return re.sub(r"^(\[.{6}\]| {9}[ST]\w+ing ).*\n", "", output, flags=re.MULTILINE)
+
+
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -288,23 +294,24 @@ def test_installed_it_works_for_everyone_and_is_enabled(package: rpm.Package) ->
     said = inside(
         f"""
         {INSTALL}
-        say enabled; systemctl is-enabled annex-agent.service
+        say enabled; systemctl is-enabled {UNITS}
         say sources; find {HOME}/annex_agent -name '*.py' | wc -l
         say compiled; byte_code | wc -l
         say version; PYTHONPATH=/nonsense PYTHONHOME=/nonsense annex-agent --version
         say dry; as_nobody annex-agent --dry-run --simulate
         say verified; rpm -V --nodeps annex-agent
-        say unit; systemd-analyze verify --man=no --recursive-errors=no /usr/lib/systemd/system/annex-agent.service
+        cd /usr/lib/systemd/system
+        say units; systemd-analyze verify --man=no --recursive-errors=no {UNITS}
         """,
         package,
     )
     assert said[""] == "", "installing says nothing"
-    assert said["enabled"] == "enabled\n"
+    assert said["enabled"] == "enabled\nenabled\n"
     assert said["compiled"] == said["sources"] != "0\n"
     assert said["version"] == f"annex-agent {rpm.query(package.binary, '%{VERSION}')}\n"
     assert "COLLECTOR_HOST = cm.example.org" in said["dry"]
     assert said["verified"] == ""
-    assert said["unit"] == ""
+    assert said["units"] == ""
 
 
 def test_erased_it_leaves_nothing(package: rpm.Package) -> None:
@@ -353,12 +360,12 @@ def test_an_upgrade_keeps_what_the_administrator_decided(package: rpm.Package, o
     said = inside(
         f"""
         rpm -i --nodeps /mnt/0.rpm
-        systemctl --quiet disable annex-agent.service
+        systemctl --quiet disable {UNITS}
         echo 'hostname: keep' >>/etc/annex-agent/config.yaml
         cp /etc/annex-agent/config.yaml /tmp/mine
         {MASTER}
         say upgraded; rpm -U --nodeps /mnt/new.rpm
-        say enabled; systemctl is-enabled annex-agent.service || :
+        say enabled; systemctl is-enabled {UNITS} || :
         say config; cmp /etc/annex-agent/config.yaml /tmp/mine; ls /etc/annex-agent
         say stale; find {HOME} -name '*gone*' -o -name '*went*' -o -type d -empty
         say sources; find {HOME}/annex_agent -name '*.py' | wc -l
@@ -375,7 +382,7 @@ def test_an_upgrade_keeps_what_the_administrator_decided(package: rpm.Package, o
     assert said["upgraded"] == (
         "warning: /etc/annex-agent/config.yaml created as /etc/annex-agent/config.yaml.rpmnew\n"
     )
-    assert said["enabled"] == "disabled\n"
+    assert said["enabled"] == "disabled\ndisabled\n"
     assert said["config"].split() == ["config.yaml", "config.yaml.rpmnew"]
     assert said["stale"] == ""
     assert said["compiled"] == said["sources"]
@@ -384,7 +391,7 @@ def test_an_upgrade_keeps_what_the_administrator_decided(package: rpm.Package, o
     assert said["running"] == "", "removing the package takes the machine out of its pool"
 
 
-def test_under_systemd_an_upgrade_restarts_nothing_and_erasing_stops_the_unit(
+def test_under_systemd_an_upgrade_restarts_the_watch_alone_and_erasing_stops_both(
     package: rpm.Package, older: rpm.Package, workshop: Path
 ) -> None:
     said = booted(
@@ -396,27 +403,46 @@ def test_under_systemd_an_upgrade_restarts_nothing_and_erasing_stops_the_unit(
         ExecStart=
         ExecStart=/bin/true
         ExecStop=
-        ExecStop=/bin/touch /run/stopped
+        ExecStop=/bin/sh -c 'systemctl is-active annex-agent-watch.service >/run/stopped'
+        END
+        mkdir -p /run/systemd/system/annex-agent-watch.service.d
+        cat >/run/systemd/system/annex-agent-watch.service.d/test.conf <<END
+        [Service]
+        ExecStart=
+        ExecStart=/bin/sh /run/watch
+        END
+        cat >/run/watch <<END
+        while sleep 0.1; do
+            ! test -e /run/speak || { echo last words >/dev/console; rm /run/speak; }
+        done
         END
         systemctl daemon-reload
         systemctl start annex-agent.service
         as_it_is() { systemctl show -P "$1" annex-agent.service; }
+        watch() { systemctl show -P "$1" annex-agent-watch.service; }
         say before; as_it_is ActiveState; as_it_is InvocationID
+        say watched; watch ActiveState; watch InvocationID
+        say console; touch /run/speak; while test -e /run/speak; do sleep 0.1; done
         say upgraded; rpm -U --nodeps /mnt/new.rpm
         say after; as_it_is ActiveState; as_it_is InvocationID
-        say reread; as_it_is NeedDaemonReload; ls /run/stopped || :
+        say anew; watch ActiveState; watch InvocationID
+        say reread; as_it_is NeedDaemonReload; watch NeedDaemonReload; ls /run/stopped || :
         say erased; rpm -e --nodeps annex-agent
-        say stopped; as_it_is ActiveState; as_it_is LoadState; ls /run/stopped
+        say stopped; as_it_is ActiveState; as_it_is LoadState; watch ActiveState; watch LoadState; cat /run/stopped
         """,
         workshop,
         package,
         older.binary,
     )
     assert said["before"].startswith("active\n")
-    assert said["upgraded"] == ""
+    assert said["watched"].startswith("active\n"), "the unit wants its watch"
     assert said["after"] == said["before"]
-    assert said["reread"] == "no\nls: cannot access '/run/stopped': No such file or directory\n"
-    assert said["stopped"] == "inactive\nnot-found\n/run/stopped\n"
+    assert said["anew"].startswith("active\n")
+    assert said["anew"] != said["watched"]
+    assert said["reread"] == "no\nno\nls: cannot access '/run/stopped': No such file or directory\n"
+    assert said["stopped"] == "inactive\nnot-found\ninactive\nnot-found\nactive\n", "the watch goes last"
+    assert without_status(said["upgraded"]) == without_status(said["erased"]) == ""
+    assert said["console"] == "last words\n", "what the unit leaves of /dev has it"
 
 
 def test_what_erasing_calls_sees_the_machine_s_network(package: rpm.Package) -> None:
