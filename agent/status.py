@@ -116,7 +116,7 @@ def _watch(system: System) -> Optional[int]:
 
 
 def _ending(system: System) -> Dict[str, Any]:
-    """As far as this user may read it: what the settings say of it is root's alone."""
+    """What the watch has written down, by the terms that the last start has left: everybody may read both."""
     from . import hold, terms  # noqa: PLC0415 - no boot needs them
     from .watch import ending, memory  # noqa: PLC0415
     from .watch.model import Memory  # noqa: PLC0415
@@ -149,9 +149,7 @@ def _end_in_lines(ending: Mapping[str, Any]) -> Iterator[str]:
 
     lines = as_lines(ending)
     if not ending["by_settings"]:
-        lines.append(
-            "(what the settings say of it is not known: there was no start since the boot, or only root sees it)"
-        )
+        lines.append("(what the settings say of it is not known: there was no start since the boot)")
     for number, line in enumerate(lines):
         yield f"{'' if number else 'end':<10}{line}"
 
