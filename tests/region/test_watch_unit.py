@@ -36,6 +36,10 @@ def drain(region: Region, machine: BootedMachine) -> int:
     return cluster
 
 
+def stops(machine: BootedMachine) -> "set[int]":
+    return {pid for pid, command in machine.processes().items() if "/annex-agent stop " in command}
+
+
 def expect_checkpoint(region: Region, cluster: int) -> None:
     region.jobs.wait_for(cluster, IDLE)
     assert region.jobs.spooled(cluster, "checkpoint"), "it had its time"
@@ -85,7 +89,10 @@ def test_a_stop_that_it_has_begun_outlives_it(region: Region, pending: BootedMac
     region.imds.update(workload.user_data(**_DRAIN))
     pending.start()
     cluster = drain(region, pending)
-    pending.run(["kill", "-9", pending.show(WATCH, "MainPID")])
+    watch, begun = pending.show(WATCH, "MainPID"), stops(pending)
+    pending.run(["kill", "-9", watch])
+    wait_until(lambda: pending.show(WATCH, "MainPID") not in (watch, "0"), "it is back", 10)
+    assert begun & stops(pending), "and the stop is still at work"
     pending.wait_until_off()
     expect_checkpoint(region, cluster)
     assert slots(region) == []
