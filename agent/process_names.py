@@ -26,6 +26,11 @@ def name(pid: int, proc: str = PROC) -> str:
     return _read(f"{proc}/{pid}/comm").rstrip("\n")
 
 
+def arguments(pid: int, proc: str = PROC) -> Tuple[str, ...]:
+    """The beginning of a process's command line; none where there is no such process."""
+    return tuple(_read(f"{proc}/{pid}/cmdline").split("\0")[:-1])
+
+
 def children(pid: int, proc: str = PROC) -> Tuple[int, ...]:
     """The processes that this one has started and that still run; none where the kernel does not tell."""
     return tuple(int(word) for word in _read(f"{proc}/{pid}/task/{pid}/children").split())

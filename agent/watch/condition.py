@@ -17,6 +17,7 @@ from .listing import Listing
 from .model import Condition, Heard, Memory
 
 STARTER = "condor_starter"
+_PROBE = "-classad"  # a starter that only says what it can do, as each startd asks it when it reads its configuration
 _SCAN_S = 15.0  # between two looks at all processes, while nothing is near
 _ASK_BEFORE_S = 120.0  # an answer, and another one, before anything follows from it
 _Find = Callable[[str], Optional[Dict[int, str]]]
@@ -97,16 +98,19 @@ class _Daemons:
         if near or self._clock() >= self._due or not self._are_as_before():
             self._names = self._find("condor_") or {}
             self._due = self._clock() + _SCAN_S
-        names = set(self._names.values())
-        return MASTER in names, STARTER in names or self._has_starter()
+        return MASTER in self._names.values(), self._has_starter()
 
     def _are_as_before(self) -> bool:
         return all(process_names.name(pid) == word for pid, word in self._names.items())
 
     def _has_starter(self) -> bool:
-        """Whether a startd has started one since all processes were looked at; where the kernel tells it."""
+        """Whether one runs a job, were it started since all processes were looked at, where the kernel tells that."""
         startds = [pid for pid, word in self._names.items() if word == STARTD]
-        return any(process_names.name(child) == STARTER for pid in startds for child in process_names.children(pid))
+        recent = [child for pid in startds for child in process_names.children(pid)]
+        starters = [pid for pid, word in self._names.items() if word == STARTER]
+        starters += [pid for pid in recent if process_names.name(pid) == STARTER]
+        given = [process_names.arguments(pid) for pid in starters]  # nothing: it has just ended
+        return any(found and _PROBE not in found for found in given)
 
 
 def _last_start(system: System) -> _Bootstrap:

@@ -34,6 +34,7 @@ class Scene:
     live: LiveTree
     names: Dict[int, str] = field(default_factory=lambda: dict(NAMES))
     children: Dict[int, "tuple[int, ...]"] = field(default_factory=dict)
+    arguments: Dict[int, "tuple[str, ...]"] = field(default_factory=dict)
     now: float = 1000.0
     scans: int = 0
 
@@ -64,6 +65,7 @@ def scene(live: LiveTree, monkeypatch: "pytest.MonkeyPatch") -> Scene:
     made = Scene(live)
     monkeypatch.setattr(process_names, "name", lambda pid: made.names.get(pid, ""))
     monkeypatch.setattr(process_names, "children", lambda pid: made.children.get(pid, ()))
+    monkeypatch.setattr(process_names, "arguments", lambda pid: made.arguments.get(pid, ("condor_starter", "-f")))
     monkeypatch.setattr(condition_module, "_up_s", lambda: UP_S)
     return made
 
@@ -139,6 +141,7 @@ def test_the_record_is_read_when_it_has_changed(scene: Scene, monkeypatch: "pyte
     monkeypatch.setattr(condition_module, "read_runs", lambda system: pytest.fail("it is read again"))
     assert scene.look().bootstrap == "failed"
     monkeypatch.undo()
+    monkeypatch.setattr(process_names, "arguments", lambda pid: made.arguments.get(pid, ("condor_starter", "-f")))
     monkeypatch.setattr(condition_module, "_up_s", lambda: UP_S)
     scene.ran(command="start", state="done")
     assert scene.look().bootstrap == "done"
@@ -187,6 +190,18 @@ def test_a_job_is_seen_at_once_where_the_kernel_tells_children(scene: Scene) -> 
     scene.children.clear()
     scene.now += 15.0
     assert scene.look().has_jobs  # the other one
+
+
+@pytest.mark.parametrize("arguments", [("/usr/sbin/condor_starter", "-classad"), ()], ids=["a probe", "has just ended"])
+def test_a_starter_that_the_startd_only_asks_what_it_can_do_is_no_job(
+    scene: Scene, arguments: "tuple[str, ...]"
+) -> None:
+    scene.names[300] = "condor_starter"
+    scene.arguments[300] = arguments
+    assert not scene.look().has_jobs
+    scene.names[301] = "condor_starter"
+    scene.children[101] = (300, 301)
+    assert scene.look().has_jobs
 
 
 def test_a_kernel_that_hides_its_processes_shows_none(scene: Scene) -> None:

@@ -34,6 +34,10 @@ def test_it_is_found_by_the_begin_of_its_name(process: int) -> None:
     assert process_names.name(process) == NAME[:15]
 
 
+def test_its_command_line(process: int) -> None:
+    assert process_names.arguments(process)[-1].endswith(NAME)
+
+
 def test_children_and_parent(process: int) -> None:
     names = process_names.named("condor_test_of") or {}
     (child,) = [pid for pid in names if process_names.parent(pid) == process]
@@ -50,6 +54,7 @@ def test_what_is_not_there_has_no_name() -> None:
     gone = 2**22 + 1  # above what a process id may be
     assert process_names.name(gone) == ""
     assert process_names.children(gone) == ()
+    assert process_names.arguments(gone) == ()
     assert process_names.parent(gone) is None
     assert process_names.began_s(gone) is None
 
