@@ -92,7 +92,7 @@ class Settings(NamedTuple):
     on_autoscaling: str = "drain"
     vacate_s: int = 45  # before EC2 acts: when running jobs are told to leave
     lead_s: int = 3600  # before a scheduled event: from when on no new job is taken
-    poll_s: int = 4  # between two looks at the metadata service
+    poll_s: int = 3  # between two looks at the metadata service
     cloudformation_stack: Optional[str] = None
     cloudformation_resource: Optional[str] = None
     signals_autoscaling: bool = False

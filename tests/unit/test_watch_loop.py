@@ -257,10 +257,10 @@ def test_htcondor_is_started_again_by_whoever_starts_it_at_boot(
 
 
 def test_the_service_is_asked_at_its_pace_however_often_there_is_a_turn(watched: Watched, emulator: Emulator) -> None:
-    for _ in range(8):
+    for _ in range(6):
         watched.turn(1.0)
     answered = [bool(heard.answered) for _, _, heard, *_ in watched.asked]
-    assert answered == [True, False, False, False] * 2
+    assert answered == [True, False, False] * 2
     first, second = watched.asked[0][2], watched.asked[1][2]
     assert second == first._replace(announcements=(), answered=frozenset())
 
