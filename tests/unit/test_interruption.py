@@ -193,6 +193,14 @@ def test_jobs_may_go_on_until_the_event() -> None:
     assert worker.names == ["no-new-jobs"]
 
 
+def test_jobs_may_go_on_until_ec2_ends_them() -> None:
+    worker = Worker(on_maintenance="no-new-jobs")
+    worker.announces("maintenance", "instance-retirement", 700.0)
+    worker.runs_a_job(NEVER)
+    worker.lives(750)
+    assert worker.names == ["no-new-jobs"]
+
+
 def test_an_event_that_is_taken_back_lets_the_machine_take_jobs() -> None:
     worker = Worker()
     worker.announces("maintenance", "system-reboot", 700.0)

@@ -204,6 +204,7 @@ def test_htcondor_may_end_by_itself(why: str, action: str, other: str) -> None:
     worker.runs, worker.ended = False, why
     worker.lives(20)
     assert worker.names == ["no-new-jobs", "stop", "power-off"]
+    assert len(worker.lines) == 1
 
 
 def test_nobody_loses_a_machine_by_stopping_htcondor() -> None:
@@ -315,6 +316,15 @@ def test_a_machine_that_never_registers_has_failed(bootstrap: str) -> None:
     assert worker.off_at >= begin + 840 + 60
 
 
+def test_what_somebody_stops_before_it_has_registered_has_not_failed() -> None:
+    worker = failing(on_unregistered="poweroff", on_unreachable="poweroff")
+    worker.runs = worker.is_wanted = True  # exit status 7
+    worker.lives(300)
+    worker.runs, worker.is_wanted, worker.bootstrap = False, False, "stopped"
+    worker.lives(3600)
+    assert worker.events == []
+
+
 def test_a_fresh_start_has_its_time_from_its_begin() -> None:
     worker = failing(on_failure="keep", on_unregistered="poweroff", unregistered_s=900)
     worker.lives(3600)
@@ -366,6 +376,14 @@ def test_a_machine_that_the_pool_does_not_list_goes_after_a_grace(listed: Option
     worker.lives(2000)
     assert worker.names == ["no-new-jobs", "stop", "power-off"]
     assert worker.times("stop") == [begin + 660]
+
+
+def test_what_is_not_powered_off_needs_no_grace() -> None:
+    worker = unreachable(on_unreachable="stop")
+    begin = worker.now
+    worker.lives(2000)
+    assert worker.names == ["no-new-jobs", "stop"]
+    assert worker.times("stop") == [begin + 600]
 
 
 def test_a_machine_with_a_job_is_not_unreachable() -> None:
