@@ -13,7 +13,7 @@ from .test_lifetime import said_at
 from .wait import wait_until
 
 UNIT = "annex-agent.service"
-GRACE_S = 5
+GRACE_S = 8
 # What the image's owner has baked into it; the user's mistake is in user-data.
 CONFIG = {
     "lifetime": {"on_failure": "poweroff", "grace": f"{GRACE_S}s"},
