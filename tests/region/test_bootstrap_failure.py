@@ -8,6 +8,7 @@ import pytest
 from . import aws
 from .booted import BootedMachine
 from .region import Region
+from .test_agent_signals import RESOURCE, STACK
 from .test_interruption import WATCH
 from .test_lifetime import said_at
 from .wait import wait_until
@@ -18,7 +19,7 @@ GRACE_S = 8
 CONFIG = {
     "lifetime": {"on_failure": "poweroff", "grace": f"{GRACE_S}s"},
     "interruption": {"poll": "1s"},
-    "signal": {"cloudformation": {"stack": "annex", "resource": "Workers"}},
+    "signal": {"cloudformation": {"stack": STACK, "resource": RESOURCE}},
 }
 MISTAKE = '#annex-agent\n{"central_manager": "cm.example.org", "centre": 1}'
 
@@ -34,15 +35,17 @@ def hopeless(region: Region, pending: BootedMachine) -> BootedMachine:
 
 
 def test_it_signals_the_failure_and_goes_off_with_its_log_on_the_disk(region: Region, hopeless: BootedMachine) -> None:
-    region.aws.start()
+    region.aws.stack(STACK, RESOURCE)
     hopeless.start()
     booted = time.time()
     assert hopeless.state(UNIT) == "failed"
     assert not hopeless.wait_until_off(timeout=GRACE_S + 30)
     print(f"ready -> off: {time.time() - booted:.1f} s, of which {GRACE_S} s are grace")
     assert "centre" in hopeless.last_journal(UNIT)
-    assert "power" in hopeless.last_journal(WATCH)
-    assert region.aws.requests == ["cloudformation.SignalResource 200"]
+    said = hopeless.last_journal(WATCH)
+    assert "power" in said
+    told = [(signal["Action"], signal["Status"]) for signal in region.aws.signals()]
+    assert told == [("SignalResource", "FAILURE")], said
     assert region.pool.slots("Name") == []
 
 
