@@ -9,8 +9,8 @@ from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tupl
 
 from . import lifecycle_hooks, stack_signal, terms
 from .aws import Deadline, Session
-from .errors import SignalError, UsageError
-from .imds import Access, Imds
+from .errors import MetadataError, SignalError, UsageError
+from .imds import Access, Imds, read_instance
 from .model import Settings
 from .role_session import present_session
 from .signal_message import EVENTS, Due, Message
@@ -105,8 +105,9 @@ def _outcomes(
 ) -> List[Outcome]:
     settings = case.terms.settings
     imds = Imds(Access.from_environment(environ, deadline.seconds, settings.metadata_v1))
-    session = present_session(case.terms.region, imds, settings, deadline, environ)
     try:
+        case = _identified(case, imds)
+        session = present_session(case.terms.region, imds, settings, deadline, environ)
         # Side by side: what one waits for, the other would miss of the common deadline.
         with ThreadPoolExecutor(len(services)) as beside:
             tried = [beside.submit(_outcome, service, case, session, give) for service in services]
@@ -117,6 +118,18 @@ def _outcomes(
                 raise
     finally:
         imds.close()
+
+
+def _identified(case: Case, imds: Imds) -> Case:
+    """The terms that an image foresees do not say of which instance they are."""
+    if case.terms.instance_id is not None:
+        return case
+    try:
+        instance = read_instance(imds).instance
+    except MetadataError as err:
+        raise SignalError(f"nobody was told {case.words}: {err}") from err
+    known = {name: getattr(instance, name) for name in ("instance_id", "region", "account_id", "iam_role")}
+    return case._replace(terms=case.terms._replace(**known))
 
 
 def _outcome(service: Service, case: Case, session: Session, give: _Give) -> Outcome:

@@ -655,6 +655,17 @@ class TestTheCommandLine:
         monkeypatch.setenv("AWS_REGION", REGION)
         assert worker.signal("success").code == 0
 
+    def test_the_metadata_service_knows_what_the_terms_of_an_image_do_not(self, aws: Server, worker: Worker) -> None:
+        make_stack(aws)
+        worker.keep(STACK_ONLY, instance_id=None, region=None, account_id=None)
+        assert worker.signal("failure").code == 0
+        assert aws.waiting.told == [{**SIGNAL, "Status": "FAILURE"}]
+
+    def test_nobody_knows_whose_the_terms_of_an_image_are(self, worker: Worker) -> None:
+        worker.keep(STACK_ONLY, instance_id=None, region=None)
+        worker.imds.set("instance-id", "no such thing")
+        assert "nobody was told that this instance has failed: the metadata" in worker.failure("failure", STACK_ONLY)
+
     def test_it_reads_what_a_configure_has_left(self, aws: Server, worker: Worker) -> None:
         make_stack(aws)
         document = {
