@@ -36,6 +36,13 @@ def drain(region: Region, machine: BootedMachine) -> int:
     return cluster
 
 
+def kill(machine: BootedMachine) -> None:
+    """And wait until it is back."""
+    pid = machine.show(WATCH, "MainPID")
+    machine.run(["kill", "-9", pid])
+    wait_until(lambda: machine.show(WATCH, "MainPID") not in (pid, "0"), "it is back", 20)
+
+
 def stops(machine: BootedMachine) -> "set[int]":
     return {pid for pid, command in machine.processes().items() if "/annex-agent stop " in command}
 
@@ -52,9 +59,7 @@ def test_it_is_there_before_the_bootstrap_and_whatever_ends_it(booted: BootedMac
     assert booted.show(WATCH, "OOMScoreAdjust") == "-900"
     before = {unit: booted.show(unit, "InvocationID") for unit in (UNIT, CONDOR)}
     for number in (1, 2):
-        pid = booted.show(WATCH, "MainPID")
-        booted.run(["kill", "-9", pid])
-        wait_until(lambda pid=pid: booted.show(WATCH, "MainPID") not in (pid, "0"), "it is back", 20)
+        kill(booted)
         assert booted.show(WATCH, "NRestarts") == str(number)
     assert {unit: booted.show(unit, "InvocationID") for unit in before} == before
     assert booted.systemctl("is-system-running") == "running\n"
@@ -89,9 +94,8 @@ def test_a_stop_that_it_has_begun_outlives_it(region: Region, pending: BootedMac
     region.imds.update(workload.user_data(**_DRAIN))
     pending.start()
     cluster = drain(region, pending)
-    watch, begun = pending.show(WATCH, "MainPID"), stops(pending)
-    pending.run(["kill", "-9", watch])
-    wait_until(lambda: pending.show(WATCH, "MainPID") not in (watch, "0"), "it is back", 10)
+    begun = stops(pending)
+    kill(pending)
     assert begun & stops(pending), "and the stop is still at work"
     pending.wait_until_off()
     expect_checkpoint(region, cluster)

@@ -969,7 +969,8 @@ class TestUnits:
         only(iter([list(image.units(scene))[1]]), OK)
 
     def test_without_a_watch_what_is_set_for_it_is_named(self, tree: CondorsTree, scene: Scene) -> None:
-        tree.holds(SETTINGS_FILE, "{lifetime: {lease: 8h, grace: 1m}, interruption: {rebalance: drain}, stop: {timeout: 5m}}")
+        of_the_watch = "lifetime: {lease: 8h, grace: 1m}, interruption: {rebalance: drain}"
+        tree.holds(SETTINGS_FILE, f"{{{of_the_watch}, stop: {{timeout: 5m}}}}")
         self.booted(tree, self.is_("enabled"), self.is_("enabled"), watch=self.is_("masked", "masked"))
         found = list(image.units(scene))[1]
         assert found.words.endswith(" is seen to, and without effect: lifetime.lease, interruption.rebalance")
