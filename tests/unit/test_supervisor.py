@@ -141,10 +141,12 @@ def test_a_master_that_fails_at_once_is_told_of_and_not_tried_again(
     stage: Stage, monkeypatch: "pytest.MonkeyPatch"
 ) -> None:
     monkeypatch.setattr(supervisor, "PACING", Pacing(settle_s=60.0, pause_s=0.01))
-    stage.live.command("condor_master", "echo life >> lives; echo '  no lock\n directory' >&2; exit 4")
+    script = f"echo $$ >> {stage.live.root}/lives; echo '  no lock\n directory' >&2; exit 4"
+    stage.live.command("condor_master", script)
     done = supervisor.start(stage.live, ENVIRON)
     assert (done.code, done.stderr) == (4, "no lock directory")
     eventually(stage.is_over)
+    assert len(stage.lives()) == 1
 
 
 def test_a_master_that_a_signal_ends_at_once_has_failed(stage: Stage, monkeypatch: "pytest.MonkeyPatch") -> None:
