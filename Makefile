@@ -29,9 +29,9 @@ fuzz: ## random and mutated user-data, 200,000 documents; ARGS="--count 1000 --s
 	tests/run --venv
 	.venv-test/bin/python -m tests.fuzz $(ARGS)
 
-bench: ## the benchmarks (as root)
+bench: ## the benchmarks (as root); ARGS="--watch 600" looks at the watch for ten minutes
 	tests/run --venv
-	.venv-test/bin/python -m tests.bench
+	.venv-test/bin/python -m tests.bench $(ARGS)
 
 build: ## wheel and sdist, into dist/
 	tests/run --venv

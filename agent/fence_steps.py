@@ -41,8 +41,7 @@ class RaiseFence(NamedTuple):
 
     def perform(self, machine: Machine, tell: Tell) -> str:
         try:
-            tool = _load(machine.system)
-            _require_closed(machine.system)
+            tool = load_and_try(machine.system)
         except CommandError as err:
             return self._failed(machine.system, str(err), tell)
         return f"only root reaches the instance metadata service ({tool.name})"
@@ -78,8 +77,8 @@ class LowerFence(NamedTuple):
         return "every process reaches the instance metadata service"
 
 
-def _lacking(system: System) -> Optional[str]:
-    """What keeps the fence from being up, in words; None where it is."""
+def rules_lacking(system: System) -> Optional[str]:
+    """What keeps our rules from being in the kernel as they were loaded, in words; None where they are."""
     tools, mark = installed(system), system.read_file(FENCE)
     if not tools:
         return f"{_NO_TOOL}: it cannot be done"
@@ -92,6 +91,21 @@ def _lacking(system: System) -> Optional[str]:
     listing = tool.listing() if tool else ""
     if tool is None or not listing or text != _marked(tool, listing):
         return "the rules in the kernel are not those that were loaded"
+    return None
+
+
+def load_and_try(system: System) -> FenceTool:
+    """Put the rules into the kernel and try whether they hold; raises ``CommandError``."""
+    tool = _load(system)
+    _require_closed(system)
+    return tool
+
+
+def _lacking(system: System) -> Optional[str]:
+    """What keeps the fence from being up, in words; None where it is."""
+    lacking = rules_lacking(system)
+    if lacking:
+        return lacking
     try:
         _require_closed(system)
     except CommandError as err:

@@ -25,6 +25,7 @@ LOCK = f"{STATE_DIR}/lock"
 CONFIGURED = f"{STATE_DIR}/configured"
 LEAVING_FILE = f"{STATE_DIR}/leaving.config"  # knobs that HTCondor reads while this machine is leaving its pool
 STOPPING_FILE = f"{STATE_DIR}/stopping.config"  # and those that it reads during a peaceful stop
+_CAP_NET_ADMIN = 12  # linux/capability.h
 _LOCK_PATIENCE_S = 0.5
 _LOCK_PAUSE_S = 0.05
 _MOMENT_S = 0.5
@@ -66,6 +67,13 @@ class System:
     def uid(self) -> int:
         """Who we are: 0 is root."""
         return os.geteuid()
+
+    @property
+    def may_filter(self) -> bool:
+        """Whether we may look at the kernel's firewall, and change it (CAP_NET_ADMIN)."""
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+        return bool(int(effective, 16) >> _CAP_NET_ADMIN & 1)
 
     @property
     def cores(self) -> Optional[int]:

@@ -1,5 +1,6 @@
 """The loop: listen, look, decide, act; again and again until somebody ends the process."""
 
+import gc
 import signal
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from . import memory
 from .actions import Errands
 from .condition import Lookout
 from .decision import decide
+from .fencing import Fencing
 from .leaving import Notice
 from .listener import Listener
 from .model import GRACE, Act, Heard, Memory, PowerOff, Say, Stop, TakeJobs, Tell
@@ -42,13 +44,20 @@ def watch(root: Path, environ: Mapping[str, str]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     systemd = Systemd(system)
     senses = Senses(Listener(environ), Lookout(system, HTCondor(system)))
-    hands = Hands(Notice(system), Errands(system, environ), Power(system, systemd), systemd)
+    hands = Hands(Notice(system), Errands(system, environ), Power(system, systemd), systemd, Fencing(system))
     LOG.info("watching for the end of this machine")
+    gc.freeze()  # what was loaded stays: to look for what refers to itself takes no time then
     try:
-        Loop(system, senses, hands).run(time.sleep)
+        Loop(system, senses, hands).run(rest)
     except KeyboardInterrupt:
         LOG.info("told to end")
     return 0
+
+
+def rest(seconds: float) -> None:
+    """Between two turns. An exception that was dealt with refers to itself: many would tear the memory to pieces."""
+    gc.collect()
+    time.sleep(seconds)
 
 
 class Senses(NamedTuple):
@@ -65,6 +74,7 @@ class Hands(NamedTuple):
     errands: Errands
     power: Power
     systemd: Systemd
+    fencing: Fencing
 
 
 class Loop:
@@ -101,7 +111,9 @@ class Loop:
         self._safely("telling HTCondor", self._tell_htcondor)
         for act in decision.acts:
             self._safely(act.name, lambda: self._do(act))  # noqa: B023 - it is done before there is another one
-        self._safely("remembering", self._remember)  # last: what is ended in between is begun again
+        self._safely("remembering", self._remember)  # after them: what is ended in between is begun again
+        if not decision.memory.leaving:  # then there are better things to do
+            self._safely("looking at the fence", lambda: self._hands.fencing.look(self._terms.settings))
 
     def _read_terms(self) -> None:
         """What the settings are: ``start`` writes them anew each time."""

@@ -22,6 +22,7 @@ from annex_agent.terms import Terms
 from annex_agent.watch import loop as loop_module
 from annex_agent.watch.actions import Errands
 from annex_agent.watch.condition import Lookout
+from annex_agent.watch.fencing import Fencing
 from annex_agent.watch.leaving import Notice
 from annex_agent.watch.listener import Listener
 from annex_agent.watch.loop import Hands, Loop, Senses
@@ -42,6 +43,7 @@ from annex_agent.watch.model import (
 )
 from annex_agent.watch.power import Power
 
+from .. import polls
 from .conftest import PYTHON, LiveTree, eventually, started
 
 MEMORY = "/var/lib/annex-agent/watch.json"
@@ -68,7 +70,13 @@ class Watched:
         self.loop = Loop(
             self.live,
             Senses(Listener(self.environ), Lookout(self.live, HTCondor(self.live), lambda begins: {}, clock)),
-            Hands(Notice(self.live, lambda begins: {}), self.errands, Power(self.live, systemd, clock), systemd),
+            Hands(
+                Notice(self.live, lambda begins: {}),
+                self.errands,
+                Power(self.live, systemd, clock),
+                systemd,
+                Fencing(self.live, clock),
+            ),
             clock,
         )
 
@@ -397,3 +405,10 @@ def test_it_needs_root(monkeypatch: "pytest.MonkeyPatch", capsys: "pytest.Captur
     monkeypatch.setattr("annex_agent.system.System.uid", 1000)
     assert main(["watch"]) == 2
     assert "needs root" in capsys.readouterr().err
+
+
+def test_two_thousand_turns_in_all_weathers_leave_nothing_behind() -> None:
+    before, after = polls.held(2000)
+    assert after.descriptors <= before.descriptors
+    assert after.children == before.children == 0
+    assert after.kib <= before.kib + 1024
