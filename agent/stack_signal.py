@@ -16,7 +16,7 @@ from .terms import Terms
 SERVICE = "CloudFormation"
 _STATUS = {"success": "SUCCESS", "failure": "FAILURE"}
 # "Stack ... is in UPDATE_COMPLETE state and cannot be signaled", "Signal with ID ... for resource ... already exists".
-_NOBODY_WAITS = re.compile(r"signal+ed\b|already exists")
+_NOBODY_WAITS = re.compile(r"signaled|already exists")
 
 
 def is_told(settings: Settings, event: str) -> bool:
@@ -31,7 +31,7 @@ def due(event: str, terms: Terms, instance_id: str, session: Session, region: st
     parameters = {"StackName": stack, "LogicalResourceId": resource, "UniqueId": instance_id, "Status": status}
     place = f"{resource} in the stack {stack}"
     message = Message(
-        wish("the signal", stack_need(stack, Place(region, terms.account_id or "*")), "cannot be given"),
+        wish(f"the signal for {place}", stack_need(stack, Place(region, terms.account_id or "*")), "cannot be given"),
         "signal_resource",
         parameters,
         f"{status} for {place}",

@@ -226,7 +226,9 @@ class TestCloudFormation:
 
     def test_another_validation_error_is_an_error(self, aws: Server, worker: Worker) -> None:
         aws.fail("SignalResource", **refused("ValidationError", "Value at 'uniqueId' is too long"))
-        assert "the signal was not given: 127.0.0.1" in worker.failure("success", STACK_ONLY)
+        assert "the signal for Workers in the stack my-annex was not given: 127.0.0.1" in worker.failure(
+            "success", STACK_ONLY
+        )
 
     def test_an_endpoint_of_its_own(self, aws: Server, worker: Worker, monkeypatch: "pytest.MonkeyPatch") -> None:
         make_stack(aws)
@@ -421,7 +423,8 @@ class TestBoth:
             own = least_policy(settings, REGION, ACCOUNT)["Statement"]
             assert [statement for statement in policy["Statement"] if statement in own] == own
         events = {"success": "Pending:Wait", "heartbeat": "Terminating:Wait", "complete": "Terminating:Wait"}
-        quick = BOTH._replace(aws_timeout_s=1)
+        environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": worker.imds.url, "AWS_ENDPOINT_URL": aws.url}
+        worker.keep(BOTH)
         single = [
             {**statement, "Action": action}
             for statement in policy["Statement"]
@@ -436,8 +439,10 @@ class TestBoth:
             refusals = []
             for event, state in events.items():
                 make_group(aws, state, launch=LAUNCH, end=END)
-                said = worker.signal(event, quick)
-                refusals += [said.err] * said.code
+                try:
+                    signalling.signal(event, worker.root, environ, Clock().deadline)
+                except SignalError as err:
+                    refusals.append(str(err))
             assert bool(refusals) == bool(left_out)
             if left_out:
                 resource = left_out["Resource"].replace("autoScalingGroupName/*", f"autoScalingGroupName/{GROUP}")
@@ -463,7 +468,9 @@ class TestPatience:
         assert told.code == 0
         assert len(aws.requests) == 3
         assert len(aws.waiting.told) == 1
-        assert re.fullmatch(r"annex-agent: the signal: 127.0.0.1:\d+ answered \w+, trying again\n", told.err)
+        assert re.fullmatch(
+            r"annex-agent: the signal for [\w -]+: 127.0.0.1:\d+ answered \w+, trying again\n", told.err
+        )
 
     def run(self, worker: Worker, clock: Clock, url: str, settings: Settings = BOTH) -> str:
         """The failure where time passes by pauses alone."""
@@ -481,10 +488,19 @@ class TestPatience:
         said = self.run(worker, clock, "http://127.0.0.1:1", STACK_ONLY)
         assert clock.now > 20.0
         assert re.match(
-            r"CloudFormation was not told that this instance is ready: the signal cannot be given: 127.0.0.1:1 gave no "
-            r"answer within \d\d s .*VPC endpoint for cloudformation",
+            r"CloudFormation was not told that this instance is ready: the signal for Workers in the stack my-annex "
+            r"cannot be given: 127.0.0.1:1 gave no answer within \d\d s .*VPC endpoint for cloudformation",
             said,
         )
+
+    def test_aws_timeout_may_say_less(self, worker: Worker) -> None:
+        worker.keep(STACK_ONLY._replace(aws_timeout_s=7))
+        clock = Clock()
+        environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": worker.imds.url, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+        with pytest.raises(SignalError):
+            signalling.signal("success", worker.root, environ, clock.deadline)
+        assert clock.seconds == [7]
+        assert clock.now <= 7.0
 
     @pytest.mark.parametrize(
         ("fault", "says"),
@@ -508,7 +524,8 @@ class TestPatience:
         said = self.run(worker, clock, aws.url, STACK_ONLY)
         assert 8.0 < clock.now <= 15.0
         assert said == (
-            "CloudFormation was not told that this instance is ready: the signal is refused to the role annex-worker: "
+            "CloudFormation was not told that this instance is ready: the signal for Workers in the stack my-annex is "
+            "refused to the role annex-worker: "
             f"it may not cloudformation:SignalResource on arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{STACK}/* "
             "(no policy of its allows it); annex-agent check prints the least policy that lets it"
         )
@@ -529,13 +546,13 @@ class TestPatience:
     def test_where_the_metadata_service_is_away(self, worker: Worker, monkeypatch: "pytest.MonkeyPatch") -> None:
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
         said = worker.failure("success", BOTH._replace(aws_timeout_s=1))
-        assert said.startswith("CloudFormation was not told that this instance is ready: the signal cannot be given:")
+        assert said.startswith("CloudFormation was not told that this instance is ready: the signal for Workers")
         assert "Auto Scaling was not told that this instance is ready: the state of this instance cannot be" in said
 
     def test_without_a_role_nothing_is_asked(self, aws: Server, worker: Worker) -> None:
         worker.imds.set("iam", None)
         said = worker.failure("success", STACK_ONLY._replace(aws_timeout_s=1))
-        assert "the signal cannot be given: this instance has no role; launch it with an instance profile" in said
+        assert "cannot be given: this instance has no role; launch it with an instance profile" in said
         assert f"cloudformation:SignalResource on arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{STACK}/*" in said
         assert aws.requests == []
 
