@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import socket
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
@@ -389,6 +390,23 @@ class TestBoth:
         assert f"{failed} was not told that this instance is ready" in said.err
         assert f"{told} was not" not in said.err
 
+    def test_neither_waits_for_the_other(self, aws: Server, worker: Worker) -> None:
+        make_group(aws, "Pending:Wait", launch=LAUNCH)
+        aws.fail("SignalResource", times=1000, status=503)
+        seen = []
+
+        def meanwhile() -> None:  # CloudFormation's first pause lasts until Auto Scaling has been told
+            deadline = time.monotonic() + 20
+            while not aws.waiting.told and not seen and time.monotonic() < deadline:
+                time.sleep(0.01)
+            seen.append(len(aws.waiting.told))
+
+        worker.keep(BOTH)
+        environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": worker.imds.url, "AWS_ENDPOINT_URL": aws.url}
+        with pytest.raises(SignalError, match="CloudFormation was not told"):
+            signalling.signal("success", worker.root, environ, Clock(meanwhile).deadline)
+        assert seen[0] == 1
+
     def test_the_error_names_both(self, aws: Server, worker: Worker) -> None:
         aws.fail("", times=100, **refused("Surprise"))
         said = worker.failure("failure", BOTH)
@@ -616,6 +634,9 @@ class TestTheCheck:
         (judgement,) = self.found(worker, aws, self.GROUP)
         assert (judgement.verdict, judgement.words) == (OK, "Auto Scaling: this instance waits in launch")
         assert aws.waiting.told == []
+        aws.waiting.place(INSTANCE, GROUP, "Pending")
+        (judgement,) = self.found(worker, aws, self.GROUP)
+        assert (judgement.verdict, "is Pending in the group" in judgement.words) == (OK, True)
         aws.waiting.reset()
         (judgement,) = self.found(worker, aws, self.GROUP)
         assert judgement.words == "Auto Scaling: this instance is in none of its groups"
