@@ -141,7 +141,6 @@ def test_the_record_is_read_when_it_has_changed(scene: Scene, monkeypatch: "pyte
     monkeypatch.setattr(condition_module, "read_runs", lambda system: pytest.fail("it is read again"))
     assert scene.look().bootstrap == "failed"
     monkeypatch.undo()
-    monkeypatch.setattr(process_names, "arguments", lambda pid: made.arguments.get(pid, ("condor_starter", "-f")))
     monkeypatch.setattr(condition_module, "_up_s", lambda: UP_S)
     scene.ran(command="start", state="done")
     assert scene.look().bootstrap == "done"
