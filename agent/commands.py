@@ -342,9 +342,16 @@ def _stop_settings(options: Options, machine: Machine) -> Tuple[str, float]:
 
 
 def _stop_ends_at(options: Options) -> float:
-    """When all must be ended, by ``time.monotonic()``: what came before the first step has taken its time, too."""
+    """When all must be ended, by ``time.monotonic()``: what came before the first step has taken its time, too.
+
+    Nobody has longer than until EC2 takes the machine: not the stop that a power-off brings with it, either.
+    """
+    from .watch import ending, memory  # noqa: PLC0415 - no boot needs them
+
     within_s = _duration("--within", options.within)
-    return options.began + within_s if within_s else NEVER
+    remembered = memory.read(local_machine(System(options.root)).system)
+    left_s = ending.left_s(remembered, time.time())
+    return min(options.began + within_s if within_s else NEVER, time.monotonic() + left_s)
 
 
 def _duration(option: str, text: Optional[str]) -> Optional[int]:

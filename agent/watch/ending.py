@@ -33,6 +33,12 @@ def ending(terms: Terms, memory: Memory, held: bool, now: float) -> Dict[str, An
     }
 
 
+def left_s(memory: Memory, now: float) -> float:
+    """How long until EC2 takes the machine, as far as it has said so; for ever, where it has not."""
+    ends = [found.at for found in memory.announced if found.what in interruption.ENDING and found.at is not None]
+    return min((at - now for at in ends if at > now), default=float("inf"))
+
+
 def as_lines(mapping: Mapping[str, Any]) -> List[str]:
     """The same for a person; one line at least."""
     now = mapping["now"]

@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -21,6 +22,8 @@ from annex_agent.htcondor import CONFIG_FILE
 from annex_agent.machine import Machine
 from annex_agent.status import PATH
 from annex_agent.system import System
+from annex_agent.watch import memory
+from annex_agent.watch.model import Announcement, Memory
 
 from .conftest import PYTHON, LiveTree, started
 
@@ -395,6 +398,17 @@ class TestARunningMachine:
         with simulation.running("wiki") as url:
             monkeypatch.setenv(ENDPOINT, url)
             yield
+
+    @pytest.mark.parametrize("option", [[], ["--within", "1h"]])
+    def test_a_stop_has_no_longer_than_until_ec2_takes_the_machine(
+        self, live: LiveTree, capsys: "pytest.CaptureFixture[str]", option: List[str]
+    ) -> None:
+        notice = Announcement("spot", "terminate", "k", time.time() + 100)
+        memory.write(live, Memory(announced=(notice,)))
+        assert cli.main(["stop", "--dry-run", "--mode", "graceful", *option]) == 0
+        found = re.search(r"daemons: graceful \((.*?) s\)", capsys.readouterr().out)
+        assert found
+        assert float(found.group(1)) <= 100 - 15, "then it is killed"
 
     def test_without_htcondor_there_is_nothing_to_configure(
         self, live: LiveTree, capsys: "pytest.CaptureFixture[str]"

@@ -6,7 +6,7 @@ import pytest
 
 from annex_agent.model import Settings
 from annex_agent.terms import Terms
-from annex_agent.watch.ending import as_lines, ending
+from annex_agent.watch.ending import as_lines, ending, left_s
 from annex_agent.watch.model import Announcement, Leaving, Memory
 from annex_agent.watch.moment import clock_time, duration
 
@@ -65,6 +65,23 @@ def test_a_machine_that_stays_on_does_not_go(on_lease: Optional[str], goes: Opti
 def test_a_reboot_is_no_end() -> None:
     event = Announcement("maintenance", "system-reboot", "maintenance x", NOW + 90)
     assert told(Memory(announced=(event,)))["goes_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("left", "notices"),
+    [
+        (float("inf"), ()),
+        (90.0, (Announcement("spot", "terminate", "k", NOW + 90),)),
+        (60.0, tuple(Announcement("spot", "stop", f"{left}", NOW + left) for left in (90, 60))),
+        (60.0, (Announcement("maintenance", "instance-stop", "k", NOW + 60),)),
+        (float("inf"), (Announcement("spot", "terminate", "k", NOW - 1),)),
+        (float("inf"), (Announcement("maintenance", "system-reboot", "k", NOW + 60),)),
+        (float("inf"), (Announcement("autoscaling", "Terminated", "k"),)),
+    ],
+    ids=["none", "spot", "the first of two", "a planned stop", "one that has not come", "a reboot", "without a time"],
+)
+def test_how_long_is_left(left: float, notices: "tuple[Announcement, ...]") -> None:
+    assert left_s(Memory(announced=notices), NOW) == left
 
 
 def test_a_grace_ends() -> None:
