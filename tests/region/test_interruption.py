@@ -137,23 +137,17 @@ def test_a_rebalance_recommendation_a_bad_day_of_the_metadata_service_and_the_de
     tell_of_the_slot(observer, action)
 
 
-@pytest.fixture(params=["refuses", "is silent"])
-def outage(request: pytest.FixtureRequest, region: Region) -> Iterator[Callable[[], object]]:
-    """Ends the collector, or has it accept connections and say nothing; it is back after the test."""
-    collector = "condor_collecto"  # as much of a name as the kernel keeps
-    silence: list[Callable[[], object]] = [
-        lambda: end_daemons(region.cm),
-        lambda: region.cm.run(["pkill", "--signal=STOP", collector]),
-    ]
-    yield silence[request.param == "is silent"]
-    region.cm.run(["pkill", "--signal=CONT", collector], check=False)
+@pytest.fixture
+def end_collector(region: Region) -> Iterator[Callable[[], None]]:
+    """Ends the collector; it is back after the test."""
+    yield lambda: end_daemons(region.cm)
     region.pool.start_central_manager()
 
 
-def test_without_a_collector(region: Region, pending: BootedMachine, outage: Callable[[], object]) -> None:
+def test_without_a_collector(region: Region, pending: BootedMachine, end_collector: Callable[[], None]) -> None:
     boot(region, pending, BRIEF)
     jobs = workload.start(region.jobs, pending, SHORT_S)
-    outage()
+    end_collector()
     with Observer(region.pool, pending) as observer:
         notice = time.time()
         action = region.imds.announce_spot(NOTICE_S)

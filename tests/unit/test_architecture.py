@@ -20,9 +20,41 @@ MODULES = {
 
 # A module imports only from lines above its own.  A new one goes into the first line where it can live.
 LAYERS: Tuple[FrozenSet[str], ...] = tuple(
-    ()
+    frozenset(line.split())
+    for line in (
+        "__init__ budget check check.finding check.outside console emulator.http emulator.tree emulator.watch"
+        " errors grammar imds.reply journal kit ladder options process_names render secret unpacking watch"
+        " watch.model watch.moment",
+        "archive aws_refusals bundle_config check.report emulator.announced emulator.profile given imds.access"
+        " imds.retries json_document logs model multipart processes trust_secrets watch.signals yaml_document",
+        "aws bundle emulator.content fence iam_policy imds.plain imds.refusals imds.transport network"
+        " process_tree security system values watch.seen watch.tempo",
+        "claimant daemons emulator.answers ending_rules fence_tools hold htcondor imds.client key network_values"
+        " precedence role_policies secret_sources signal_message state systemd terms watch.actions watch.departure"
+        " watch.leaving watch.presence watch.reason",
+        "emulator.server ending_keys imds.instance lifecycle_hooks machine stack_signal supervisor"
+        " watch.continuity watch.ended watch.interruption watch.lifetime watch.listener watch.memory watch.power"
+        " watch.remarks worker_config worker_keys",
+        "emulator host imds.credentials pool schema steps watch.announced watch.ending watch.outward",
+        "fence_steps imds json_schema mapping peaceful progress secret_steps simulation unit_steps watch.decision"
+        " watch.listing",
+        "daemon_steps leftovers metadata role_session settings status stop_steps stores watch.fencing",
+        "annex_launch document entrusted kit.request plan signalling watch.condition",
+        "apply explanation fetching kit.central_manager kit.role kit.security_group kit.submit kit.token"
+        " kit.user_data unmarked watch.loop",
+        "forms kit.launch_template",
+        "kit.parts parts",
+        "userdata",
+        "gather validation",
+        "check.scene preview",
+        "check.configuration check.ec2 check.image check.installed check.network check.secrets check.signals"
+        " check.trust check.worker",
+        "check.looks",
+        "commands",
+        "cli",
+        "__main__",
+    )
 )
-
 
 # What is installed or dangerous, and the only modules that may import it.
 FENCES: Dict[str, Set[str]] = {
