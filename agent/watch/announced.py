@@ -15,7 +15,7 @@ def listened(now: float, settings: Settings, heard: Heard, memory: Memory) -> Tu
 
     A kind that was not answered changes nothing, whatever the reason.
     """
-    said = tuple({found.key: found for found in heard.announcements if found.kind in heard.answered}.values())
+    said = tuple({found.key: found for found in heard.announcements}.values())
     known = (*said, *(found for found in memory.announced if _stays(now, found, heard, said)))
     current = tuple(found for found in known if found.key not in memory.over and not _is_past(now, found, memory))
     over = tuple(key for key in memory.over if _may_come_again(key, heard, said))

@@ -128,6 +128,14 @@ def test_an_instance_that_was_hibernated_takes_jobs_again() -> None:
     assert worker.memory.leaving is None
 
 
+def test_what_somebody_starts_before_ec2_stops_it_is_stopped_again() -> None:
+    worker, _ = spotted(what="stop")
+    worker.lives(20)
+    worker.somebody_starts()
+    worker.lives(20)
+    assert worker.names == ["no-new-jobs", "stop", "stop"]
+
+
 def test_no_new_jobs_lets_jobs_run_until_they_can_only_be_killed() -> None:
     worker, at = spotted(on_spot="no-new-jobs", job_takes=None)
     worker.runs_a_job(NEVER)
@@ -153,6 +161,15 @@ def test_a_notice_is_never_taken_back() -> None:
     worker.lives(120)
     assert worker.off_at is not None
     assert worker.off_at < at
+
+
+def test_a_machine_that_ec2_has_not_terminated_in_time_takes_no_jobs_for_that() -> None:
+    worker, _ = spotted()
+    worker.is_held = True
+    worker.lives(130)
+    worker.announcements.clear()
+    worker.lives(1000)
+    assert worker.names == ["no-new-jobs", "stop"]
 
 
 def test_a_notice_with_another_time_is_another_one() -> None:
@@ -392,6 +409,31 @@ def test_a_power_off_that_fails_is_tried_again_once_it_is_over() -> None:
     worker.turn()
     assert worker.names.count("power-off") == 2
     assert isinstance(worker.events[-1].act, PowerOff)
+
+
+def test_what_is_taken_back_too_late_is_done() -> None:
+    worker = Worker(on_rebalance="drain", lease_s=3800)
+    worker.announces("rebalance", "rebalance")
+    worker.lives(20)
+    assert worker.off_at is not None
+    worker.off_at = None  # it has failed
+    worker.announcements.clear()
+    worker.turn()
+    worker.lives(300)
+    assert worker.names == ["no-new-jobs", "stop", "power-off", "power-off"]
+
+
+def test_what_is_taken_back_may_not_be_all_that_there_is() -> None:
+    worker = Worker(on_rebalance="no-new-jobs")
+    worker.runs_a_job(NEVER)
+    worker.announces("rebalance", "rebalance")
+    worker.lives(20)
+    worker.announces("maintenance", "system-reboot", 3000.0)
+    del worker.announcements[0]
+    worker.lives(20)
+    assert worker.names == ["no-new-jobs", "no-new-jobs"]
+    assert worker.memory.leaving is not None
+    assert worker.memory.leaving.why == "maintenance"
 
 
 def test_a_held_machine_with_a_notice_is_drained_and_left_to_ec2() -> None:

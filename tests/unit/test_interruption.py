@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from annex_agent.watch.model import Stop, TakeJobs, Tell
 
-from .simulated_worker import NEVER, Worker
+from .simulated_worker import BOOT, NEVER, Worker
 
 TURNS = st.frozensets(st.integers(0, 60))
 
@@ -91,6 +91,29 @@ def test_a_stop_that_has_begun_for_one_reason_sets_another_no_deadline() -> None
     worker.announces("autoscaling", "Terminated")
     worker.lives(2000)
     assert worker.names == ["no-new-jobs", "stop", "no-new-jobs"]
+
+
+def test_a_stop_for_another_reason_has_all_of_its_time() -> None:
+    worker = Worker(on_rebalance="drain", on_exit="stop", on_lease="poweroff", lease_s=3830, stop_timeout_s=300)
+    worker.stop_takes = NEVER
+    worker.announces("rebalance", "rebalance")
+    worker.lives(100)
+    worker.loses_its_children()
+    worker.lives(2000)
+    assert [event.act for event in worker.events if isinstance(event.act, Stop)] == [
+        *(Stop("graceful", 300), Stop("graceful", 200), Stop("graceful", 300)),
+    ]
+    assert worker.off_at == pytest.approx(BOOT + 3800 + 450, abs=4)
+
+
+def test_a_stop_that_is_tried_again_and_again_has_its_deadline() -> None:
+    worker = Worker(on_rebalance="drain", stop_takes=NEVER, stop_timeout_s=300)
+    worker.announces("rebalance", "rebalance")
+    begin = worker.now
+    while worker.off_at is None and worker.now < begin + 1000:
+        worker.loses_its_children()
+        worker.lives(4)
+    assert worker.off_at == begin + 300 + 152
 
 
 def test_what_somebody_starts_again_is_left_to_them() -> None:
@@ -223,13 +246,13 @@ def test_an_event_that_is_moved_far_ahead_lets_the_machine_take_jobs() -> None:
     assert worker.names == ["no-new-jobs", "take-jobs"]
 
 
-@pytest.mark.parametrize("until_s", [None, 900.0])
-def test_an_event_that_does_not_come_is_over(until_s: Optional[float]) -> None:
+@pytest.mark.parametrize(("until_s", "over_s"), [(None, 600), (400.0, 100), (1500.0, 1200)])
+def test_an_event_that_does_not_come_is_over(until_s: Optional[float], over_s: float) -> None:
     worker = Worker()
     at = worker.announces("maintenance", "system-reboot", 300.0, until_s)
-    worker.lives(1500)
+    worker.lives(2000)
     assert worker.names == ["no-new-jobs", "stop", "take-jobs"]
-    assert at + 600 < worker.times("take-jobs")[0] <= at + 608
+    assert at + over_s < worker.times("take-jobs")[0] <= at + over_s + 8
     assert worker.runs
 
 
@@ -293,6 +316,30 @@ def test_a_machine_that_goes_into_a_warm_pool_stays_on_and_comes_back() -> None:
     worker.lives(100)
     assert worker.names[5:] == ["take-jobs", "signal success"]
     assert worker.runs
+
+
+def test_what_somebody_keeps_out_of_a_warm_pool_goes_into_it_the_next_time() -> None:
+    worker = Worker()
+    worker.announces("autoscaling", "Warmed:Running")
+    worker.lives(20)
+    worker.somebody_starts()
+    worker.lives(20)
+    assert worker.names == ["no-new-jobs", "stop", "take-jobs"]
+    worker.announcements.clear()
+    worker.lives(8)
+    worker.announces("autoscaling", "Warmed:Running")
+    worker.lives(20)
+    assert worker.names[3:] == ["no-new-jobs", "stop"]
+
+
+def test_nobody_is_interrupted_in_telling() -> None:
+    worker = Worker(signals_autoscaling=True)
+    worker.lives(8)
+    worker.announces("autoscaling", "Terminated")
+    worker.lives(100, every=1)
+    assert worker.names[1:] == ["no-new-jobs", "stop", "signal heartbeat", "signal complete", "power-off"]
+    (beat,), (complete,), (off,) = (worker.times(name) for name in worker.names[3:])
+    assert (complete - beat, off - complete) == (3, 3)
 
 
 def test_a_launch_into_a_warm_pool_waits_for_the_bootstrap() -> None:

@@ -126,6 +126,29 @@ def test_a_hold_in_the_middle_keeps_the_machine_on() -> None:
     assert worker.names == ["no-new-jobs", "stop", "power-off"]
 
 
+def test_a_machine_goes_only_once_its_slot_is_withdrawn() -> None:
+    worker = leased(stop_takes=NEVER)
+    worker.lives(120)
+    worker.runs = worker.is_wanted = False  # its stop is not over
+    worker.lives(60)
+    assert worker.off_at is None
+    worker.loses_its_children()
+    worker.turn()
+    assert worker.off_at is not None
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_hold_keeps_htcondor_as_it_is(turns: int) -> None:
+    worker = Worker(idle_s=600, stop_takes=NEVER)
+    worker.lives(597 + 4 * turns)
+    names = ["no-new-jobs", "stop"][:turns]
+    assert worker.names == names
+    worker.is_held = True
+    worker.loses_its_children()
+    worker.lives(1000)
+    assert worker.names == names
+
+
 @pytest.mark.parametrize(("action", "names"), [("keep", []), ("stop", ["no-new-jobs", "stop"])])
 def test_what_follows_a_lease_is_the_owners_to_say(action: str, names: List[str]) -> None:
     worker = leased(on_lease=action)
@@ -186,6 +209,13 @@ def test_what_somebody_starts_again_may_become_idle_again() -> None:
     assert worker.names == ["no-new-jobs", "stop", "take-jobs"]
     worker.lives(400)
     assert worker.names == ["no-new-jobs", "stop", "take-jobs", "no-new-jobs", "stop"]
+
+
+def test_a_machine_that_was_taken_out_of_its_pool_is_not_idle() -> None:
+    worker = Worker(idle_s=600)
+    worker.is_wanted = False
+    worker.lives(1000)
+    assert worker.names == []
 
 
 def test_what_nobody_has_set_does_not_end_a_machine() -> None:
@@ -334,6 +364,16 @@ def test_a_fresh_start_has_its_time_from_its_begin() -> None:
     worker.lives(800)
     assert worker.off_at is None
     worker.lives(400)
+    assert worker.off_at is not None
+
+
+def test_a_machine_that_had_registered_has_to_do_it_again_after_a_fresh_start() -> None:
+    worker = Worker(on_unregistered="poweroff")
+    worker.lives(20)
+    worker.bootstrap = "running"
+    worker.lives(60)
+    worker.bootstrap = "failed"  # exit status 7
+    worker.lives(1000)
     assert worker.off_at is not None
 
 
