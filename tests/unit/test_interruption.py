@@ -332,6 +332,18 @@ def test_what_somebody_keeps_out_of_a_warm_pool_goes_into_it_the_next_time() -> 
     assert worker.names[3:] == ["no-new-jobs", "stop"]
 
 
+def test_what_was_stopped_for_one_reason_is_started_when_another_is_taken_back() -> None:
+    worker = Worker(on_rebalance="drain", on_exit="stop")
+    worker.announces("rebalance", "rebalance")
+    worker.lives(20)
+    worker.announces("autoscaling", "Warmed:Running")
+    worker.lives(20)
+    worker.announcements.clear()
+    worker.lives(20)
+    assert worker.names == ["no-new-jobs", "stop", "no-new-jobs", "take-jobs"]
+    assert the(worker, TakeJobs).start
+
+
 def test_nobody_is_interrupted_in_telling() -> None:
     worker = Worker(signals_autoscaling=True)
     worker.lives(8)
