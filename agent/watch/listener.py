@@ -69,9 +69,7 @@ class Listener:
         deadline = self._clock() + TURN_S
         announced: List[Announcement] = []
         answered = set()
-        for kind, key in self._kinds(settings):
-            if self._clock() >= deadline:
-                break
+        for kind, key in self._kinds(settings, deadline):
             found = self._ask(kind, key.path, key.parse, settings, deadline)
             if found is not None:
                 answered.add(kind)
@@ -92,9 +90,11 @@ class Listener:
             self._imds.close()
             self._imds = None
 
-    def _kinds(self, settings: Settings) -> Iterator[Tuple[str, _Key]]:
+    def _kinds(self, settings: Settings, deadline: float) -> Iterator[Tuple[str, _Key]]:
         """What is asked in this turn, the most urgent first."""
         for number, (kind, key) in enumerate(_KEYS.items()):
+            if self._clock() >= deadline:
+                return
             if kind in self._unasked(settings):
                 self._troubles.over(kind)
             elif self._turn % key.pause_turns == number % key.pause_turns and self._is_due(kind, key.pause_s):
