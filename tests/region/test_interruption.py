@@ -85,6 +85,7 @@ def test_two_minutes_are_used(region: Region, pending: BootedMachine) -> None:
         closed = observer.wait_for_leaving("spot", timeout=30)
         constraint = f'AnnexLeaving == "spot" && AnnexLeavingTime == {action}'
         assert len(region.pool.ads("-constraint", constraint)) == len(region.pool.slots("Name"))
+        assert "EC2 terminates this spot instance at" in pending.run(["annex-agent", "status"]).stdout
         region.jobs.wait_for(jobs.short)
         off = observer.wait_until_off_before(action)
     try:

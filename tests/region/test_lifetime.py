@@ -3,32 +3,26 @@
 import json
 import time
 
-from . import workload
+from . import aws, workload
 from .booted import BootedMachine
 from .jobs import IDLE
 from .observer import Observer, report
 from .region import Region
+from .test_agent_signals import RESOURCE, STACK
 from .test_agent_units import agent, wait_for_state
 from .test_interruption import WATCH
 from .wait import wait_until
 
 UNIT, CONDOR = "annex-agent.service", "condor.service"
-LEASE_S = 600
-SOON_S = 30
 TERMS = "/run/annex-agent/terms.json"
 QUICK = {"poll": "1s"}
-
-
-def let_lease_end_in(region: Region, seconds: float) -> float:
-    """The instance was launched so long ago; returns when the lease ends."""
-    return region.imds.launch(LEASE_S - seconds) + LEASE_S
 
 
 def hasten(machine: BootedMachine, **seconds: int) -> None:
     """Make times on which the worker's terms agree shorter than settings may be."""
     terms = json.loads(machine.read(TERMS))
     terms["settings"].update(seconds)
-    machine.write(TERMS, json.dumps(terms), 0o600)
+    machine.write(TERMS, json.dumps(terms))
 
 
 def said_at(machine: BootedMachine, words: str) -> float:
@@ -39,31 +33,40 @@ def said_at(machine: BootedMachine, words: str) -> float:
 
 
 def test_a_lease_ends_at_its_time_whoever_is_restarted_before(region: Region, pending: BootedMachine) -> None:
-    region.imds.update(workload.user_data(lifetime={"lease": f"{LEASE_S}s"}, interruption=QUICK))
-    end = let_lease_end_in(region, SOON_S)
+    signal = {"cloudformation": {"stack": STACK, "resource": RESOURCE}}
+    region.imds.attach_role()
+    region.imds.update(workload.user_data(lifetime={"lease": "1h"}, interruption=QUICK, signal=signal))
+    launched = region.imds.launch(seconds_ago=600)
+    region.aws.stack(STACK, RESOURCE)
+    aws.at_boot(pending)
     pending.start()
     pending.systemctl("restart", UNIT)
     job = workload.start_checkpointing(region.jobs, pending)
+    lease_s = round(time.time() - launched) + 10
+    end = launched + lease_s
+    hasten(pending, lease_s=lease_s)
     region.imds.misbehave([{"path": "dynamic/*", "status": 503}])  # who has forgotten the launch cannot ask again
     pending.systemctl("restart", WATCH)
+    assert "the lease ends at" in agent(pending, "status")
     try:
         with Observer(region.pool, pending) as observer:
-            leaving = observer.wait_for_leaving("lease", timeout=2 * SOON_S)
-            off = observer.wait_until_off_before(end + SOON_S)
+            leaving = observer.wait_for_leaving("lease", timeout=60)
+            off = observer.wait_until_off_before(time.time() + 60)
         assert end <= leaving < observer.no_slot_since() < off
         region.jobs.wait_for(job, IDLE)
         assert region.jobs.spooled(job, "checkpoint")
     finally:
         workload.remove(region.jobs, [job])
+    assert [told["Status"] for told in region.aws.signals()] == ["SUCCESS"]
     report({"lease's end -> START is false": leaving - end, "lease's end -> off": off - end})
 
 
 def test_a_lease_that_ends_during_a_restart_is_kept(region: Region, pending: BootedMachine) -> None:
-    region.imds.update(workload.user_data(lifetime={"lease": f"{LEASE_S}s"}, interruption=QUICK))
-    end = let_lease_end_in(region, SOON_S / 2)
+    region.imds.update(workload.user_data(lifetime={"lease": "10m"}, interruption=QUICK))
+    end = region.imds.launch(seconds_ago=600 - 20) + 600
     pending.start()
-    wait_until(lambda: time.time() > end - 1, "the lease is about to end", SOON_S)
-    pending.systemctl("restart", "--no-block", UNIT, WATCH)
+    wait_until(lambda: time.time() > end - 1, "the lease is about to end", 60)
+    pending.systemctl("restart", "--no-block", UNIT, WATCH, check=False)
     assert not pending.wait_until_off(timeout=60)
     assert "lease" in pending.last_journal(WATCH)
 
