@@ -41,15 +41,15 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
         "daemon_steps leftovers metadata role_session settings status stop_steps stores watch.fencing",
         "annex_launch document entrusted kit.request plan signalling watch.condition",
         "apply explanation fetching kit.central_manager kit.role kit.security_group kit.submit kit.token"
-        " kit.user_data unmarked watch.loop",
+        " kit.user_data premises unmarked watch.loop",
         "forms kit.launch_template",
         "kit.parts parts",
         "userdata",
         "gather validation",
         "check.scene preview",
         "check.configuration check.ec2 check.image check.installed check.network check.secrets check.signals"
-        " check.trust check.worker",
-        "check.looks",
+        " check.trust check.worker execution",
+        "bootstrap check.looks stopping",
         "commands",
         "cli",
         "__main__",
@@ -77,7 +77,7 @@ FENCES: Dict[str, Set[str]] = {
     "syslog": {"supervisor"},
     # These have one user each: an instance never loads the emulator.
     ".emulator": {"simulation"},
-    ".simulation": {"commands"},
+    ".simulation": {"commands", "premises"},
     ".check": {"commands"},
     ".kit": {"commands"},
 }

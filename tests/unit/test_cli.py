@@ -17,9 +17,10 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import pytest
 
-from annex_agent import __version__, cli, commands, simulation
+from annex_agent import __version__, cli, commands, simulation, state, terms
 from annex_agent.htcondor import CONFIG_FILE
 from annex_agent.machine import Machine
+from annex_agent.model import Settings
 from annex_agent.status import PATH
 from annex_agent.system import System
 from annex_agent.watch import memory
@@ -410,6 +411,24 @@ class TestARunningMachine:
         assert found
         assert float(found.group(1)) <= 100 - 15, "then it is killed"
 
+    @pytest.mark.parametrize(
+        ("whose", "of_boot", "words"),
+        [
+            ("i-1", "now", "fast (90 s)"),
+            ("i-1", "before", "graceful (420 s)"),
+            (None, "now", "graceful (420 s)"),
+        ],
+    )
+    def test_a_stop_begins_as_this_worker_was_told_at_its_start(
+        self, live: LiveTree, capsys: "pytest.CaptureFixture[str]", whose: Optional[str], of_boot: str, words: str
+    ) -> None:
+        live.holds("/etc/annex-agent/config.yaml", "stop: {timeout: 7m}\n")
+        boot = state.boot_id(live) if of_boot == "now" else of_boot
+        settings = Settings(stop_mode="fast", stop_timeout_s=90)
+        terms.leave(live, terms.Terms(settings, instance_id=whose, boot_id=boot))
+        assert cli.main(["stop", "--dry-run"]) == 0
+        assert f"daemons: {words}" in capsys.readouterr().out
+
     def test_without_htcondor_there_is_nothing_to_configure(
         self, live: LiveTree, capsys: "pytest.CaptureFixture[str]"
     ) -> None:
@@ -598,7 +617,7 @@ class TestInterruptions:
     # No step of a tree takes long enough to be interrupted, so the child's plan is replaced by one that does.
     SLOW = """
 import signal, sys
-from annex_agent import cli, commands
+from annex_agent import bootstrap, cli
 from annex_agent.plan import Plan
 from annex_agent.steps import Change
 
@@ -611,7 +630,7 @@ class Slow:
         while True:
             signal.pause()
 
-commands.build_plan = lambda facts, goal: Plan((Slow(),))
+bootstrap.build_plan = lambda facts, goal: Plan((Slow(),))
 sys.exit(cli.main(sys.argv[1:]))
 """
 
