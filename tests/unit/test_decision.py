@@ -180,6 +180,8 @@ def test_a_notice_with_another_time_is_another_one() -> None:
     sooner = worker.announces("spot", "terminate", 100.0)
     worker.lives(120)
     assert sooner < at
+    assert worker.memory.leaving is not None
+    assert worker.memory.leaving.at == sooner
     assert worker.times("stop") == [sooner - 44]
 
 

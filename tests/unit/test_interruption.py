@@ -344,6 +344,29 @@ def test_what_was_stopped_for_one_reason_is_started_when_another_is_taken_back()
     assert the(worker, TakeJobs).start
 
 
+def test_a_start_at_the_last_moment_changes_nothing() -> None:
+    worker = Worker(signals_autoscaling=True)
+    worker.announces("autoscaling", "Terminated")
+    worker.lives(4, every=1)
+    assert worker.names[-1] == "signal complete"
+    worker.somebody_starts()
+    worker.lives(20, every=1)
+    assert worker.names.count("stop") == 2
+    assert worker.names[-1] == "power-off"
+
+
+def test_what_somebody_holds_and_starts_is_left_to_them() -> None:
+    worker = Worker(on_rebalance="drain")
+    worker.is_held = True
+    worker.announces("rebalance", "rebalance")
+    worker.lives(20)
+    worker.somebody_starts()
+    worker.lives(20)
+    worker.is_held = False
+    worker.lives(20)
+    assert worker.names == ["no-new-jobs", "stop", "take-jobs"]
+
+
 def test_nobody_is_interrupted_in_telling() -> None:
     worker = Worker(signals_autoscaling=True)
     worker.lives(8)

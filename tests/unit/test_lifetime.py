@@ -201,6 +201,15 @@ def test_a_restart_of_htcondor_begins_anew() -> None:
     assert worker.names == []
 
 
+def test_what_holds_again_is_said_again() -> None:
+    worker = Worker(idle_s=60, on_idle="keep")
+    worker.lives(200)
+    assert len(worker.lines) == 1
+    worker.runs_a_job(10)
+    worker.lives(200)
+    assert len(worker.lines) == 2
+
+
 def test_what_somebody_starts_again_may_become_idle_again() -> None:
     worker = Worker(idle_s=600, on_idle="stop")
     worker.lives(700)

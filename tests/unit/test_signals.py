@@ -2,6 +2,7 @@
 
 import calendar
 import json
+import time
 from typing import Any, Callable, Dict, Tuple
 
 import pytest
@@ -41,6 +42,17 @@ def test_a_spot_notice_has_its_action_and_its_time(action: str) -> None:
     (found,) = signals.spot(SPOT.replace(b"terminate", action.encode()))
     at = utc(2017, 9, 18, 8, 22, 0)
     assert found == Announcement("spot", action, f"spot {action} 2017-09-18T08:22:00Z", at)
+
+
+def test_a_time_is_utc_wherever_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        (found,) = signals.spot(SPOT)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found.at == utc(2017, 9, 18, 8, 22, 0)
 
 
 def test_a_rebalance_recommendation_has_no_time_at_which_anything_happens() -> None:
