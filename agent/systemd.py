@@ -54,7 +54,7 @@ class Systemd:
         self._do("stop", unit, "--no-block", "--job-mode=ignore-dependencies")
 
     def request(self, verb: str, unit: str) -> None:
-        """Have systemd ``start`` or ``stop`` a unit once it gets to it; nothing is waited for."""
+        """Have systemd ``start``, ``restart`` or ``stop`` a unit once it gets to it; nothing is waited for."""
         self._do(verb, unit, "--no-block")
 
     def _do(self, verb: str, unit: str, *options: str) -> None:

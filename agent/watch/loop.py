@@ -155,8 +155,9 @@ class Loop:
         elif isinstance(act, PowerOff):
             self._hands.power.off(act.words)
         elif isinstance(act, TakeJobs) and act.start and self._hands.systemd.runs:
-            # Its unit has more rights than ours, and HTCondor must not live and die with us.
-            self._hands.systemd.request("start", AGENT_UNIT)
+            # Its unit has more rights than ours, and HTCondor must not live and die with us. The unit is still active
+            # (RemainAfterExit) although a stop of ours has ended what it began: to start it would do nothing.
+            self._hands.systemd.request("restart", AGENT_UNIT)
         elif isinstance(act, (Stop, Tell)) or (isinstance(act, TakeJobs) and act.start):
             self._hands.errands.run(act, self._terms.settings.stop_timeout_s)
         # The rest is what HTCondor is told in each turn.

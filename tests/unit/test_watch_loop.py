@@ -249,7 +249,7 @@ def test_what_is_to_be_said_is_said(watched: Watched, caplog: "pytest.LogCapture
     assert [record.levelname for record in caplog.records if record.getMessage() == "100 % of it"] == ["ERROR"]
 
 
-@pytest.mark.parametrize(("systemd", "ran"), [(False, ["start"]), (True, ["--no-block start annex-agent.service"])])
+@pytest.mark.parametrize(("systemd", "ran"), [(False, ["start"]), (True, ["--no-block restart annex-agent.service"])])
 def test_htcondor_is_started_again_by_whoever_starts_it_at_boot(
     watched: Watched, systemd: bool, ran: List[str]
 ) -> None:
