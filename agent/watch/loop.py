@@ -112,7 +112,8 @@ class Loop:
         for act in decision.acts:
             self._safely(act.name, lambda: self._do(act))  # noqa: B023 - it is done before there is another one
         self._safely("remembering", self._remember)  # after them: what is ended in between is begun again
-        if not decision.memory.leaving:  # then there are better things to do
+        leaving = decision.memory.leaving
+        if leaving is None or leaving.at is None:  # else the seconds count
             self._safely("looking at the fence", lambda: self._hands.fencing.look(self._terms.settings))
 
     def _read_terms(self) -> None:

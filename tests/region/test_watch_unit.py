@@ -100,3 +100,13 @@ def test_a_stop_that_it_has_begun_outlives_it(region: Region, pending: BootedMac
     pending.wait_until_off()
     expect_checkpoint(region, cluster)
     assert slots(region) == []
+
+
+def test_a_fence_that_somebody_flushes_is_back_within_a_minute(booted: BootedMachine) -> None:
+    booted.run(["nft", "flush", "ruleset"])
+
+    def stands() -> bool:
+        return booted.run(["nft", "list", "table", "inet", "annex_agent"], check=False).returncode == 0
+
+    wait_until(stands, "the fence is back", 90, evidence=lambda: booted.journal(WATCH))
+    assert "is up again (nft)" in booted.journal(WATCH)

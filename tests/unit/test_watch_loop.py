@@ -273,6 +273,20 @@ def test_the_service_is_asked_at_its_pace_however_often_there_is_a_turn(watched:
     assert second == first._replace(announcements=(), answered=frozenset())
 
 
+@pytest.mark.parametrize(
+    ("leaving", "is_looked_at"), [(None, True), (LEAVING, True), (LEAVING._replace(at=9.0), False)]
+)
+def test_the_fence_is_looked_at_unless_the_seconds_count(
+    watched: Watched, monkeypatch: "pytest.MonkeyPatch", leaving: Optional[Leaving], is_looked_at: bool
+) -> None:
+    looked: List[Settings] = []
+    monkeypatch.setattr(watched.loop._hands.fencing, "look", looked.append)
+    kept(watched, restrict_to_root=False)
+    watched.changes = {"leaving": leaving}
+    watched.turn()
+    assert [settings.restrict_to_root for settings in looked] == [False] * is_looked_at
+
+
 def pauses(watched: Watched, turns: int) -> List[float]:
     """The seconds that the loop waits between turns."""
     found: List[float] = []
