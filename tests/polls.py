@@ -67,18 +67,22 @@ def _run(root: str, url: str, turns: int) -> None:
     from annex_agent.model import Settings  # noqa: PLC0415
     from annex_agent.system import System  # noqa: PLC0415
     from annex_agent.systemd import Systemd  # noqa: PLC0415
-    from annex_agent.watch import loop  # noqa: PLC0415
+    from annex_agent.watch import actions, condition, fencing, leaving, listener, loop, power  # noqa: PLC0415
 
     system, environ = System(Path(root)), {"AWS_EC2_METADATA_SERVICE_ENDPOINT": url}
     now = [0.0]
     senses = loop.Senses(
-        loop.Listener(environ, clock=lambda: now[0]),
-        loop.Lookout(system, HTCondor(system), lambda begins: {}, clock=lambda: now[0]),
+        listener.Listener(environ, clock=lambda: now[0]),
+        condition.Lookout(system, HTCondor(system), lambda begins: {}, clock=lambda: now[0]),
     )
     systemd = Systemd(system)
-    errands = loop.Errands(system, environ, ("/bin/true",))
+    errands = actions.Errands(system, environ, ("/bin/true",))
     hands = loop.Hands(
-        loop.Notice(system, lambda begins: {}), errands, loop.Power(system, systemd), systemd, loop.Fencing(system)
+        leaving.Notice(system, lambda begins: {}),
+        errands,
+        power.Power(system, systemd),
+        systemd,
+        fencing.Fencing(system),
     )
     watch = loop.Loop(system, senses, hands, clock=lambda: now[0])
     found = []

@@ -35,6 +35,11 @@ def agent(machine: Machine, *arguments: str, code: int = 0, **options: Any) -> s
     return done.stdout + done.stderr
 
 
+def words(text: str) -> List[List[str]]:
+    """Those of each line: how wide columns are is no matter."""
+    return [line.split() for line in text.splitlines()]
+
+
 def condor(machine: Machine, knob: str) -> str:
     """A knob's value, as HTCondor on the worker sees it."""
     return machine.run(["condor_config_val", knob], check=False).stdout.strip()
@@ -264,7 +269,7 @@ def or_die(self, target):
 pathlib.Path.replace = or_die
 sys.exit(cli.main(["start"]))
 """
-STEPS = 12
+STEPS = 13
 KILLED = (-9, 137)
 
 

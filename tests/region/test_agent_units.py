@@ -151,7 +151,7 @@ SOON = """\
 [Service]
 ExecStart=
 ExecStart=/usr/bin/python3 -I -c "import sys; sys.path.insert(0, '/usr/share/annex-agent'); \\
-    from annex_agent import cli, commands; commands.IMDS_DEADLINE_S = 5.0; sys.exit(cli.main(['start']))"
+    from annex_agent import bootstrap, cli; bootstrap.IMDS_DEADLINE_S = 5.0; sys.exit(cli.main(['start']))"
 """
 
 

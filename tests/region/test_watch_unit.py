@@ -109,4 +109,4 @@ def test_a_fence_that_somebody_flushes_is_back_within_a_minute(booted: BootedMac
         return booted.run(["nft", "list", "table", "inet", "annex_agent"], check=False).returncode == 0
 
     wait_until(stands, "the fence is back", 90, evidence=lambda: booted.journal(WATCH))
-    assert "is up again (nft)" in booted.journal(WATCH)
+    wait_until(lambda: "is up again (nft)" in booted.journal(WATCH), "the journal says so", 30)

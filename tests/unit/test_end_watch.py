@@ -31,7 +31,10 @@ def test_where_none_is_kept_there_is_nothing_to_do(machine: Machine, live: LiveT
     assert EndWatch().pending(machine) is None
 
 
-def test_one_that_somebody_started_is_asked_to_end(machine: Machine, live: LiveTree) -> None:
+def test_one_that_somebody_started_is_asked_to_end(
+    machine: Machine, live: LiveTree, monkeypatch: "pytest.MonkeyPatch"
+) -> None:
+    monkeypatch.setattr(claimant, "_PATIENCE_S", 120.0)
     with holding(live, presence.LOCK) as process:
         change = EndWatch().pending(machine)
         assert change is not None

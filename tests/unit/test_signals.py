@@ -44,7 +44,7 @@ def test_a_spot_notice_has_its_action_and_its_time(action: str) -> None:
     assert found == Announcement("spot", action, f"spot {action} 2017-09-18T08:22:00Z", at)
 
 
-def test_a_time_is_utc_wherever_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_is_utc_wherever_the_machine_is(monkeypatch: "pytest.MonkeyPatch") -> None:
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     time.tzset()
     try:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from pathlib import Path
 from typing import Callable, Iterator, List, Set
 
@@ -21,8 +22,11 @@ from annex_agent.system import CONFIGURED
 
 from .conftest import PYTHON, LiveTree, eventually, started
 
-ENVIRON = {"ANNEX_AGENT_CONFIG": "f1"}
-MARK = "ANNEX_AGENT_CONFIG=f1\n"
+# Another one in each process: these tests may run beside themselves, in a container whose processes are seen from here,
+# and what a dead master leaves is known by this.
+OURS = uuid.uuid4().hex
+ENVIRON = {"ANNEX_AGENT_CONFIG": OURS}
+MARK = f"ANNEX_AGENT_CONFIG={OURS}\n"
 AT_ONCE = Pacing(settle_s=0.01, pause_s=0.01)
 NEVER = Pacing(settle_s=0.01, pause_s=3600.0)
 # Each life is told apart, and lasts until it is given a word: "exit 3", say.
@@ -45,7 +49,7 @@ class Live(System):
 live = Live(Path(sys.argv[1]))
 supervisor.PACING = supervisor.Pacing(settle_s=0.01, pause_s=0.01)
 with live.exclusive():
-    done = supervisor.start(live, {"ANNEX_AGENT_CONFIG": "f1"})
+    done = supervisor.start(live, {"ANNEX_AGENT_CONFIG": sys.argv[2]})
 print(done.code, done.stderr)
 """
 # It writes down how it was ended.
@@ -267,7 +271,7 @@ def test_a_second_start_replaces_the_first(stage: Stage) -> None:
 
 
 def test_it_outlives_its_starter_and_keeps_nothing_of_its(stage: Stage, tmp_path: Path) -> None:
-    argv = [PYTHON, "-c", STARTER, str(stage.live.root)]
+    argv = [PYTHON, "-c", STARTER, str(stage.live.root), OURS]
     # Until every holder of the pipe has closed it.
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, check=True)
     assert done.stdout == "0 \n"
@@ -360,7 +364,7 @@ def test_it_runs_from_a_private_directory_as_well(stage: Stage, tmp_path: Path) 
     private = tmp_path / "share" / "annex-agent" / "annex_agent"
     shutil.copytree(Path(annex_agent.__file__).parent, private, ignore=shutil.ignore_patterns("__pycache__"))
     code = f"import sys; sys.path.insert(0, {str(private.parent)!r})\n{STARTER}"
-    argv = [PYTHON, "-I", "-S", "-c", code, str(stage.live.root)]
+    argv = [PYTHON, "-I", "-S", "-c", code, str(stage.live.root), OURS]
     done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout == "0 \n"
     pid = supervisor.running(stage.live)
@@ -384,4 +388,4 @@ def test_it_runs_from_a_private_directory_as_well(stage: Stage, tmp_path: Path) 
     ],
 )
 def test_what_the_mark_stands_for(mark: str, wanted: bool) -> None:
-    assert supervisor.stands_for(mark, ENVIRON) is wanted
+    assert supervisor.stands_for(mark, {"ANNEX_AGENT_CONFIG": "f1"}) is wanted
