@@ -393,7 +393,7 @@ class TestBoth:
     def test_neither_waits_for_the_other(self, aws: Server, worker: Worker) -> None:
         make_group(aws, "Pending:Wait", launch=LAUNCH)
         aws.fail("SignalResource", times=1000, status=503)
-        seen = []
+        seen: List[int] = []
 
         def meanwhile() -> None:  # CloudFormation's first pause lasts until Auto Scaling has been told
             deadline = time.monotonic() + 20

@@ -127,7 +127,7 @@ def test_one_that_failed_is_logged_and_tried_again_after_a_moment(
     player.ends()
     assert "annex-agent stop --mode fast ended with 7" in caplog.text
     player.errands.run(Stop("fast"), 600.0)
-    assert not player.errands.are_under_way
+    assert player.errands.working() == frozenset()
     player.errands.run(Tell("failure"), 600.0)
     assert player.errands.are_under_way
     player.now += 2.0
