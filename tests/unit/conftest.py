@@ -70,8 +70,9 @@ _HOLDER = """
 import signal, sys
 from pathlib import Path
 from annex_agent.system import System
-if sys.argv[3:]:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+# What our parent ignores or blocks is not the matter here.
+signal.signal(signal.SIGTERM, signal.SIG_IGN if sys.argv[3:] else signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 assert System(Path(sys.argv[1])).claim(sys.argv[2])
 print("holds", flush=True)
 signal.pause()
