@@ -1,7 +1,7 @@
 """How this machine is, looked at so cheaply that it may be done every few seconds for months."""
 
 import time
-from typing import Callable, Dict, FrozenSet, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, FrozenSet, Optional, Tuple
 
 from .. import hold, process_names
 from ..errors import AnnexError
@@ -23,13 +23,6 @@ _ASK_BEFORE_S = 120.0  # an answer, and another one, before anything follows fro
 _Find = Callable[[str], Optional[Dict[int, str]]]
 
 
-class _Bootstrap(NamedTuple):
-    """How the last ``start`` ended, and when; stopped: a ``stop`` came after it; empty: none since the boot."""
-
-    state: str = ""
-    ended: Optional[float] = None
-
-
 class Lookout:
     """Looks, and remembers what need not be looked at again."""
 
@@ -45,7 +38,7 @@ class Lookout:
         self._ended = Ended(system, htcondor)
         self._listing = Listing(system, clock)
         self._stamp: Optional[Tuple[int, ...]] = None
-        self._bootstrap = _Bootstrap()
+        self._bootstrap = ""
         self._boot_id = boot_id(system)
 
     def look(self, now: float, terms: Terms, heard: Heard, memory: Memory, working: FrozenSet[str]) -> Condition:
@@ -54,12 +47,11 @@ class Lookout:
         runs, has_jobs = self._daemons.look(near)
         bootstrap = self._bootstrapped()
         is_wanted = self._system.stamp(CONFIGURED) is not None
-        has_ended = is_wanted and not runs and bootstrap.state == "done"
+        has_ended = is_wanted and not runs and bootstrap == "done"
         condition = Condition(
             boot_id=self._boot_id,
             booted=now - _up_s(),
-            bootstrap=bootstrap.state,
-            bootstrap_ended=None if bootstrap.ended is None else bootstrap.ended + heard.ahead_s,
+            bootstrap=bootstrap,
             is_wanted=is_wanted,
             runs=runs,
             has_jobs=has_jobs,
@@ -69,11 +61,11 @@ class Lookout:
         )
         return condition._replace(listed=self._listed(now, condition, terms, heard, memory))
 
-    def _bootstrapped(self) -> _Bootstrap:
+    def _bootstrapped(self) -> str:
         stamp = self._system.stamp(RECORD)
-        if stamp is None or stamp != self._stamp or self._bootstrap.state == "running":
+        if stamp is None or stamp != self._stamp or self._bootstrap == "running":
             self._stamp = stamp
-            self._bootstrap = _last_start(self._system) if stamp else _Bootstrap()
+            self._bootstrap = _last_start(self._system) if stamp else ""
         return self._bootstrap
 
     def _listed(self, now: float, condition: Condition, terms: Terms, heard: Heard, memory: Memory) -> Optional[bool]:
@@ -113,22 +105,22 @@ class _Daemons:
         return any(found and _PROBE not in found for found in given)
 
 
-def _last_start(system: System) -> _Bootstrap:
+def _last_start(system: System) -> str:
+    """How the last ``start`` ended; stopped: a ``stop`` came after it; empty: there was none since the boot."""
     try:
         runs = read_runs(system)
     except AnnexError:
-        return _Bootstrap()
+        return ""
     commands = [run.get("command") for run in runs]
     if "start" not in commands:
-        return _Bootstrap()
+        return ""
     start = len(runs) - 1 - commands[::-1].index("start")
-    state, began, seconds = (runs[start].get(name) for name in ("state", "began", "seconds"))
+    state = runs[start].get("state")
     if any(run.get("command") == "stop" and run.get("state") == "done" for run in runs[start:]):
         state = "stopped"
     elif state == "running" and not system.is_busy():
         state = "failed"  # it was killed, and could not say so
-    ended = began + seconds if isinstance(began, float) and isinstance(seconds, float) else None
-    return _Bootstrap(str(state), ended)
+    return str(state)
 
 
 def _up_s() -> float:

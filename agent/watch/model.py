@@ -43,7 +43,6 @@ class Condition(NamedTuple):
     # How the last annex-agent start ended: done, failed; running; empty: there was none since the boot; stopped: an
     # annex-agent stop came after it, and is done.
     bootstrap: str = ""
-    bootstrap_ended: Optional[float] = None
     is_wanted: bool = False  # the mark that HTCondor may run is there: nobody has taken the machine out of its pool
     runs: bool = False  # a condor_master does
     has_jobs: bool = False  # a condor_starter runs

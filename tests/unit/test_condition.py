@@ -85,17 +85,11 @@ def test_a_worker_with_a_job(scene: Scene) -> None:
         boot_id="5a7b",
         booted=NOW - UP_S,
         bootstrap="done",
-        bootstrap_ended=NOW - 879.5,
         is_wanted=True,
         runs=True,
         has_jobs=True,
         working=WORK,
     )
-
-
-def test_the_time_of_the_bootstrap_is_by_the_clock_of_ec2(scene: Scene) -> None:
-    scene.ran(command="start", state="failed", began=NOW - 900.0, seconds=20.0)
-    assert scene.look(heard=Heard(ahead_s=60.0)).bootstrap_ended == NOW - 820.0
 
 
 @pytest.mark.parametrize(
