@@ -5,10 +5,9 @@ from collections.abc import Callable
 from . import aws, workload
 from .booted import BootedMachine
 from .jobs import IDLE
-from .observer import Observer
 from .region import Region
 from .test_agent_signals import GROUP
-from .test_agent_units import SLOT, slots, wait_for_state
+from .test_agent_units import SLOT, agent, slots, wait_for_state
 from .test_interruption import WATCH
 from .wait import wait_until
 
@@ -37,20 +36,21 @@ def test_a_worker_comes_back_when_it_may_and_leaves_its_group_when_it_must(
 
     await_(lambda: told(region) == [("CompleteLifecycleAction", "CONTINUE")], "the launch is answered")
 
+    agent(pending, "hold")  # or it goes off as soon as it has left
     region.imds.recommend_rebalance()
     await_(lambda: slots(region) == [], "it has left its pool")
     region.imds.update({"meta-data": {"events": None}})
     await_(lambda: slots(region) == [SLOT], "it is back in its pool")
     wait_for_state(pending, UNIT, "active")
     assert [slot["Start"] for slot in region.pool.slots("Start")] == [True]
+    agent(pending, "hold", "--release")
 
     job = workload.start_checkpointing(region.jobs, pending)
     region.aws.group(GROUP, "Terminating:Wait", instance, END)
     try:
-        with Observer(region.pool, pending) as observer:
-            region.imds.set_lifecycle_state("Terminated")
-            observer.wait_for_leaving("autoscaling", timeout=30)
-            assert not pending.wait_until_off(timeout=60)
+        region.imds.set_lifecycle_state("Terminated")
+        assert not pending.wait_until_off(timeout=60)
+        assert slots(region) == []
         region.jobs.wait_for(job, IDLE)
         assert region.jobs.spooled(job, "checkpoint")
     finally:
