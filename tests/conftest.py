@@ -1,8 +1,18 @@
-"""What lets several processes share the tests (pytest-xdist): names and reports that can be told to another one."""
+"""What lets several processes share the tests (pytest-xdist): names and reports that can be told to another one.
 
+And what lets anybody begin them: a shell in the background, or a CI's runner, has its children ignore Ctrl-C.
+"""
+
+import signal
 from typing import Any, Iterator, Optional
 
 import pytest
+
+# A process whose signal is ignored passes that on to its children, which the tests end in each of these ways. SIGHUP is
+# left alone: whoever ignores it (nohup) wants the tests to outlive a terminal.
+for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _default)
 
 _GZIP = ("\x1f\x8b\x08", "H4sI")  # plain, and in base64
 

@@ -53,6 +53,7 @@ def end(number, frame):
     os._exit(0)
 for name in ("SIGTERM", "SIGQUIT"):
     signal.signal(getattr(signal, name), signal.SIG_IGN if name in part.get("ignores", ()) else end)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup would have us ignore it
 if part.get("apart"):
     parent = os.getpid()
     if os.fork():
