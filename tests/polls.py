@@ -68,6 +68,7 @@ def _run(root: str, url: str, turns: int) -> None:
     from annex_agent.system import System  # noqa: PLC0415
     from annex_agent.systemd import Systemd  # noqa: PLC0415
     from annex_agent.watch import actions, condition, fencing, leaving, listener, loop, power  # noqa: PLC0415
+    from annex_agent.watchdog import Watchdog  # noqa: PLC0415
 
     system, environ = System(Path(root)), {"AWS_EC2_METADATA_SERVICE_ENDPOINT": url}
     now = [0.0]
@@ -93,7 +94,7 @@ def _run(root: str, url: str, turns: int) -> None:
             settings = Settings(poll_s=4, unregistered_s=900 + turn)
             system.write_file(terms.PATH, terms.text(terms.Terms(settings)).encode(), 0o600)
         watch.turn()
-        loop.rest(0.0)
+        loop.rest(0.0, Watchdog({}))
         if turn + 1 in (WARM_UP, WARM_UP + turns):
             senses.listener.close()  # which may be open just now, or not
             found.append(_held())

@@ -1,5 +1,6 @@
 """The loop: listen, look, decide, act; again and again until somebody ends the process."""
 
+import faulthandler
 import gc
 import signal
 import time
@@ -13,6 +14,7 @@ from ..logs import LOG, know
 from ..system import System
 from ..systemd import AGENT_UNIT, Systemd
 from ..terms import Terms
+from ..watchdog import Watchdog
 from . import memory
 from .actions import Errands
 from .condition import Lookout
@@ -45,19 +47,22 @@ def watch(root: Path, environ: Mapping[str, str]) -> int:
     systemd = Systemd(system)
     senses = Senses(Listener(environ), Lookout(system, HTCondor(system)))
     hands = Hands(Notice(system), Errands(system, environ), Power(system, systemd), systemd, Fencing(system))
+    watchdog = Watchdog(environ)
+    if watchdog.is_on:
+        faulthandler.enable()  # the journal then has the line at which we were when systemd lost its patience
     LOG.info("watching for the end of this machine")
     gc.freeze()  # what was loaded stays: to look for what refers to itself takes no time then
     try:
-        Loop(system, senses, hands).run(rest)
+        Loop(system, senses, hands).run(lambda seconds: rest(seconds, watchdog))
     except KeyboardInterrupt:
         LOG.info("told to end")
     return 0
 
 
-def rest(seconds: float) -> None:
+def rest(seconds: float, watchdog: Watchdog) -> None:
     """Between two turns. An exception that was dealt with refers to itself: many would tear the memory to pieces."""
     gc.collect()
-    time.sleep(seconds)
+    watchdog.sleep(seconds)
 
 
 class Senses(NamedTuple):

@@ -1,6 +1,8 @@
 """A worker that can never join its pool: what it leaves behind, whom it tells, and whether it goes."""
 
 import json
+import os
+import signal
 import time
 
 import pytest
@@ -58,3 +60,10 @@ def test_it_stays_where_it_is_held_even_if_nobody_can_be_told(region: Region, ho
     )
     assert hopeless.is_on
     assert hopeless.systemctl("is-system-running", check=False) == "degraded\n"
+
+
+def test_a_machine_whose_systemd_hangs_goes_off_all_the_same(hopeless: BootedMachine) -> None:
+    hopeless.start()
+    assert hopeless.state(WATCH) == "active"
+    os.kill(hopeless.leader, signal.SIGSTOP)
+    assert not hopeless.wait_until_off(timeout=GRACE_S + 120), "it asked for a reboot"

@@ -65,6 +65,25 @@ def test_it_is_there_before_the_bootstrap_and_whatever_ends_it(booted: BootedMac
     assert booted.systemctl("is-system-running") == "running\n"
 
 
+def test_one_that_hangs_is_replaced_and_the_journal_has_where_it_hung(booted: BootedMachine) -> None:
+    assert booted.show(WATCH, "WatchdogUSec") == "1min"
+    booted.write(f"/run/systemd/system/{WATCH}.d/impatient.conf", "[Service]\nWatchdogSec=2s\n")
+    booted.systemctl("daemon-reload")
+    booted.systemctl("restart", WATCH)
+    pid = booted.show(WATCH, "MainPID")
+    wait_until(lambda: booted.show(WATCH, "WatchdogTimestamp"), "it tells systemd that it is well", 20)
+    booted.run(["kill", "-STOP", pid])
+    wait_until(
+        lambda: booted.show(WATCH, "MainPID") not in (pid, "0"),
+        "systemd has lost its patience",
+        60,
+        evidence=lambda: booted.journal(WATCH),
+    )
+    journal = booted.journal(WATCH)
+    assert "Watchdog timeout" in journal
+    assert "watchdog.py" in journal, "the line at which it was"
+
+
 def test_everybody_may_ask_how_it_will_end(booted: BootedMachine) -> None:
     nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
     answer = {"pid": int(booted.show(WATCH, "MainPID")), "running": True}

@@ -24,7 +24,7 @@ LAYERS: Tuple[FrozenSet[str], ...] = tuple(
     for line in (
         "__init__ budget check check.finding check.outside console emulator.http emulator.tree emulator.watch"
         " errors grammar imds.reply journal kit ladder options process_names render secret unpacking watch"
-        " watch.model watch.moment",
+        " watch.model watch.moment watchdog",
         "archive aws_refusals bundle_config check.report emulator.announced emulator.profile given imds.access"
         " imds.retries json_document logs model multipart processes trust_secrets watch.signals yaml_document",
         "aws bundle emulator.content fence iam_policy imds.plain imds.refusals imds.transport network"
@@ -66,7 +66,14 @@ FENCES: Dict[str, Set[str]] = {
     "boto3": set(),  # which is loaded later than botocore, and knows no more
     "yaml": {"yaml_document", "emulator.profile"},
     "http": {"emulator.http", "emulator.server", "imds.plain"},
-    "socket": {"check.outside", "emulator.server", "imds.plain", "journal", "system"},  # system: the host name
+    "socket": {
+        "check.outside",
+        "emulator.server",
+        "imds.plain",
+        "journal",
+        "system",
+        "watchdog",
+    },  # system: the host name
     "ctypes": {"check.outside"},
     # What starts processes, and what writes to the machine.
     "subprocess": {"processes"},
