@@ -282,3 +282,11 @@ def quiet_log() -> Iterator[None]:
         handler.close()
     LOG.handlers[:], LOG.propagate = before[:2]
     LOG.setLevel(before[2])
+
+
+@pytest.fixture
+def listened_log(caplog: "pytest.LogCaptureFixture", monkeypatch: "pytest.MonkeyPatch") -> None:
+    """What is logged, ``caplog`` hears; nobody else, whose stream may be another test's and closed."""
+    monkeypatch.setattr(LOG, "handlers", [])
+    monkeypatch.setattr(LOG, "propagate", True)
+    caplog.set_level("INFO", LOG.name)

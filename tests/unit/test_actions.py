@@ -15,6 +15,8 @@ from annex_agent.watch.power import Power
 
 from .conftest import PYTHON, LiveTree, eventually
 
+pytestmark = pytest.mark.usefixtures("listened_log")
+
 # Notes down its arguments, and what ended it; ends with the status, or waits, that the environment says.
 PLAYER = f"""#!{PYTHON} -IS
 import os, signal, sys, time
@@ -60,13 +62,6 @@ def player(tmp_path: Path) -> Iterator[Player]:
     for running in made.errands._running.values():
         running.child.send(signal.SIGKILL)
         running.child.ended()
-
-
-@pytest.fixture(autouse=True)
-def _log(caplog: "pytest.LogCaptureFixture", monkeypatch: "pytest.MonkeyPatch") -> None:
-    monkeypatch.setattr("annex_agent.logs.LOG.propagate", True)
-    monkeypatch.setattr("annex_agent.logs.LOG.handlers", [])  # another test's is closed
-    caplog.set_level("INFO", "annex_agent")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from .conftest import LiveTree
 from .test_fence_steps import PROBE, kernel, mark, probe
 from .test_steps import no_one
 
+pytestmark = pytest.mark.usefixtures("listened_log")
+
 OPEN = Settings(restrict_to_root=False)
 
 
@@ -45,12 +47,6 @@ def minute(live: LiveTree, machine: Machine, monkeypatch: "pytest.MonkeyPatch") 
     monkeypatch.setattr(LiveTree, "may_filter", True)
     RaiseFence("annex-worker").perform(machine, no_one)
     return Minute(live)
-
-
-@pytest.fixture(autouse=True)
-def _log(caplog: "pytest.LogCaptureFixture", monkeypatch: "pytest.MonkeyPatch") -> None:
-    monkeypatch.setattr("annex_agent.logs.LOG.propagate", True)
-    caplog.set_level("INFO", "annex_agent")
 
 
 def test_a_fence_that_stands_costs_one_look_a_minute(minute: Minute, caplog: "pytest.LogCaptureFixture") -> None:

@@ -12,6 +12,8 @@ from annex_agent.model import Settings
 from annex_agent.watch.listener import Listener
 from annex_agent.watch.model import AUTOSCALING, MAINTENANCE, REBALANCE, SPOT, Heard
 
+pytestmark = pytest.mark.usefixtures("listened_log")
+
 NOTICE = '{"action": "terminate", "time": "2026-11-21T15:02:00Z"}'
 AT = 1795273320.0
 SPOT_PATH = "/latest/meta-data/spot/instance-action"
@@ -64,12 +66,6 @@ def asked(emulator: Emulator) -> List[str]:
 
 def logged(caplog: "pytest.LogCaptureFixture", part: str) -> int:
     return sum(part in record.getMessage() for record in caplog.records)
-
-
-@pytest.fixture(autouse=True)
-def _log(caplog: "pytest.LogCaptureFixture", monkeypatch: "pytest.MonkeyPatch") -> None:
-    monkeypatch.setattr("annex_agent.logs.LOG.propagate", True)
-    caplog.set_level("INFO", "annex_agent")
 
 
 def test_a_spot_notice_is_heard_in_the_turn_after_it_was_given(emulator: Emulator, turns: Turns) -> None:

@@ -46,6 +46,8 @@ from annex_agent.watch.power import Power
 from .. import polls
 from .conftest import PYTHON, LiveTree, eventually, started
 
+pytestmark = pytest.mark.usefixtures("listened_log")
+
 MEMORY = "/var/lib/annex-agent/watch.json"
 LEAVING = Leaving("lease", "the lease is over", 1.0)
 
@@ -114,12 +116,6 @@ def watched(live: LiveTree, emulator: Emulator, monkeypatch: "pytest.MonkeyPatch
     for running in made.errands._running.values():
         running.child.send(signal.SIGKILL)
         running.child.ended()
-
-
-@pytest.fixture(autouse=True)
-def _log(caplog: "pytest.LogCaptureFixture", monkeypatch: "pytest.MonkeyPatch") -> None:
-    monkeypatch.setattr("annex_agent.logs.LOG.propagate", True)
-    caplog.set_level("INFO", "annex_agent")
 
 
 def test_what_is_heard_and_seen_is_what_is_decided_on(watched: Watched, emulator: Emulator) -> None:
