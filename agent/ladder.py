@@ -11,8 +11,8 @@ NEVER = float("inf")
 _KILL_WAIT_S = 10.0
 _FAST_WAIT_S = 30.0
 # Where all must be ended by a certain time: how long before it each rung is over, and what comes next begins.
-_OVER_S = {"peaceful": 45.0, "graceful": 15.0, "fast": 7.0, "kill": 5.0}
-SLOT_OVER_S = 3.0  # and how long before it the collector has been told, and nothing is waited for any more
+_OVER_S = {"peaceful": 45.0, "graceful": 15.0, "fast": 8.0, "kill": 6.0}
+SLOT_OVER_S = 5.0  # and how long before it the collector has been told: a machine needs the rest to go off
 _LEAST_KILL_S = 2.0  # what SIGKILL is given, however late it is: the kernel needs a moment
 
 

@@ -138,20 +138,46 @@ def test_a_rebalance_recommendation_a_bad_day_of_the_metadata_service_and_the_de
     tell_of_the_slot(observer, action)
 
 
+def refuse(region: Region) -> None:
+    """There is no collector any more."""
+    end_daemons(region.cm)
+
+
+def hang(region: Region) -> None:
+    """It takes connections, and never answers: each daemon waits for it in turn."""
+    region.cm.run(["pkill", "-STOP", "-f", "condor_collector"])
+
+
 @pytest.fixture
-def end_collector(region: Region) -> Iterator[Callable[[], None]]:
-    """Ends the collector; it is back after the test."""
-    yield lambda: end_daemons(region.cm)
+def lose_collector(region: Region, request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """Takes the collector away, in the way that is asked for; it is back after the test, and lists nobody."""
+    yield lambda: request.param(region)
+    if request.param is hang:
+        region.cm.run(["pkill", "-CONT", "-f", "condor_collector"])
+        end_daemons(region.cm)
     region.pool.start_central_manager()
 
 
-def test_without_a_collector(region: Region, pending: BootedMachine, end_collector: Callable[[], None]) -> None:
-    boot(region, pending, BRIEF)
+# A daemon that tells one that hangs something is deaf meanwhile: jobs need all the time that they have to leave.
+@pytest.mark.parametrize(
+    ("lose_collector", "notice_s", "interruption"),
+    [(refuse, NOTICE_S, BRIEF), (hang, NOTICE_S + 25, {"poll": "1s"})],
+    indirect=["lose_collector"],
+    ids=["refuses", "hangs"],
+)
+def test_without_a_collector(
+    region: Region,
+    pending: BootedMachine,
+    lose_collector: Callable[[], None],
+    notice_s: int,
+    interruption: Mapping[str, Any],
+) -> None:
+    boot(region, pending, interruption)
     jobs = workload.start(region.jobs, pending, SHORT_S)
-    end_collector()
+    lose_collector()
     with Observer(region.pool, pending) as observer:
         notice = time.time()
-        action = region.imds.announce_spot(NOTICE_S)
+        action = region.imds.announce_spot(notice_s)
         off = observer.wait_until_off_before(action)
         assert observer.no_daemon_since() < off
     try:

@@ -11,8 +11,8 @@ from annex_agent.ladder import NEVER, Rung, fitted, ladder
 
 MODES = ("peaceful", "graceful", "fast")
 # How long before the end a rung begins at the latest, and with how much left the daemons are all gone.
-BEGINS = {"graceful": 45, "fast": 15, "kill": 7}
-GONE = 5
+BEGINS = {"graceful": 45, "fast": 15, "kill": 8}
+GONE = 6
 LEAST_S = 2
 
 modes = st.sampled_from(MODES)
@@ -65,17 +65,17 @@ def test_only_the_peaceful_rung_needs_no_signal() -> None:
 @pytest.mark.parametrize(
     ("mode", "within_s", "expected"),
     [
-        ("peaceful", 120, [("peaceful", 75), ("graceful", 30), ("fast", 8), ("kill", 2)]),
-        ("peaceful", 45, [("graceful", 30), ("fast", 8), ("kill", 2)]),
-        ("graceful", 115, [("graceful", 100), ("fast", 8), ("kill", 2)]),
-        ("graceful", 20, [("graceful", 5), ("fast", 8), ("kill", 2)]),
-        ("graceful", 15, [("fast", 8), ("kill", 2)]),
-        ("graceful", 10, [("fast", 3), ("kill", 2)]),
-        ("graceful", 7, [("kill", 2)]),
+        ("peaceful", 120, [("peaceful", 75), ("graceful", 30), ("fast", 7), ("kill", 2)]),
+        ("peaceful", 45, [("graceful", 30), ("fast", 7), ("kill", 2)]),
+        ("graceful", 115, [("graceful", 100), ("fast", 7), ("kill", 2)]),
+        ("graceful", 20, [("graceful", 5), ("fast", 7), ("kill", 2)]),
+        ("graceful", 15, [("fast", 7), ("kill", 2)]),
+        ("graceful", 10, [("fast", 2), ("kill", 2)]),
+        ("graceful", 8, [("kill", 2)]),
         ("graceful", 1, [("kill", 2)]),
         ("graceful", 0, [("kill", 2)]),
         ("graceful", -60, [("kill", 2)]),
-        ("fast", 600, [("fast", 593), ("kill", 2)]),
+        ("fast", 600, [("fast", 592), ("kill", 2)]),
     ],
 )
 def test_the_lower_rungs_are_placed_backwards_from_the_end(
@@ -86,7 +86,7 @@ def test_the_lower_rungs_are_placed_backwards_from_the_end(
 
 def test_of_timeout_and_end_the_first_rung_has_the_smaller() -> None:
     assert pairs(ladder("graceful", 10, 600)) == [("graceful", 10), ("fast", 30), ("kill", 10)]
-    assert pairs(ladder("graceful", 600, 60)) == [("graceful", 45), ("fast", 8), ("kill", 2)]
+    assert pairs(ladder("graceful", 600, 60)) == [("graceful", 45), ("fast", 7), ("kill", 2)]
     assert pairs(ladder("peaceful", 10, 600)) == [("peaceful", 10), ("graceful", 30), ("fast", 30), ("kill", 10)]
 
 
