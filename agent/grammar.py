@@ -17,6 +17,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _ROLE_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,64}\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
 _KNOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
+SOCKET_NAME = "[A-Za-z0-9_.-]+"  # HTCondor's SHARED_PORT: the name of a file in DAEMON_SOCKET_DIR
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # JSON and YAML can write one as an escape; nothing can write it to a file.
 HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
@@ -108,7 +109,16 @@ def _plain_name(text: str, what: str, longest: int) -> str:
 
 
 def collector(text: str) -> str:
-    """A collector: host name or address, with an optional ``:port`` (``[...]:port`` for IPv6)."""
+    """A collector: host, optional port, and optional ``?sock=name``, by which one is meant of those that share it."""
+    at, mark, query = text.partition("?")
+    host_and_port(at)
+    if mark and not re.fullmatch(f"sock={SOCKET_NAME}", query):
+        raise ValueError(f"{quoted(text)}: what may follow host and port is ?sock=NAME, the collector's socket")
+    return text
+
+
+def host_and_port(text: str) -> str:
+    """A host name or address, with an optional ``:port`` (``[...]:port`` for IPv6)."""
     if "://" in text:
         raise ValueError(f"{quoted(text)} is a URL: write the host name alone")
     host, port = _split_port(text)
@@ -123,12 +133,12 @@ def collector(text: str) -> str:
 
 def collector_host(collector_text: str) -> str:
     """The host of a collector, without its port or brackets."""
-    return _split_port(collector_text)[0]
+    return _split_port(collector_text.partition("?")[0])[0]
 
 
 def collector_port(collector_text: str) -> Optional[int]:
     """The port of a collector, where it names one."""
-    port = _split_port(collector_text)[1]
+    port = _split_port(collector_text.partition("?")[0])[1]
     return int(port) if port else None
 
 

@@ -47,7 +47,7 @@ def read(document: Mapping[Any, Any]) -> Read:
         except ValueError as err:
             problems.append(Problem(path, str(err), _in_doubt(path)))
     named, mistakes = read_collector(knobs, f"{CONDOR.path}.")
-    return Read({**named, **fields}, tuple(knobs), (*problems, *mistakes))
+    return Read({**named, **fields}, tuple(knobs), (*problems, *_repeated(knobs), *mistakes))
 
 
 def read_collector(knobs: Sequence[Knob], prefix: str = "") -> Tuple[Mapping[str, Any], Tuple[Problem, ...]]:
@@ -63,6 +63,16 @@ def read_collector(knobs: Sequence[Knob], prefix: str = "") -> Tuple[Mapping[str
         if knob and knob.value:
             break
     return {}, ()
+
+
+def _repeated(knobs: Sequence[Knob]) -> Iterator[Problem]:
+    """A mapping has no order by which one of two could be the last word."""
+    first: Dict[str, str] = {}
+    for knob in knobs:
+        other = first.setdefault(knob.name.upper(), knob.name)
+        if other != knob.name:
+            path = f"{CONDOR.path}.{knob.name}"
+            yield Problem(path, f"for HTCondor this is the same as {other}: leave one of them", _in_doubt(path))
 
 
 def as_shown(path: str) -> str:

@@ -9,7 +9,7 @@ from .values import Kind, matching, shown, text
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME = rf"(?=[^\n]{{1,254}}$)(?!(?:[^\n]*\.)?[0-9]+\.?$){_LABEL}(?:\.{_LABEL})*\.?"
 _HOST_AND_PORT = r"(?:[A-Za-z0-9.:-]+|\[[A-Za-z0-9.:-]+\](?::[0-9]+)?)"
-_COLLECTOR = rf"\s*{_HOST_AND_PORT}\s*"
+_COLLECTOR = rf"\s*{_HOST_AND_PORT}(?:\?sock={grammar.SOCKET_NAME})?\s*"
 _LOCATIONS = ("availability_zone", "region", "vpc_id")
 _FILLED_IN = re.compile(r"\{([^{}]*)\}")
 
@@ -18,7 +18,7 @@ def central_managers(value: Any) -> Tuple[str, ...]:
     """One collector or several: a list, or text with commas between them."""
     words = value.split(",") if isinstance(value, str) else value
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-        raise ValueError("must be a host name, or a list of host names (each may have :PORT)")
+        raise ValueError("must be a host name, or a list of host names (each may have :PORT and ?sock=NAME)")
     return tuple(grammar.collector(word.strip()) for word in words)
 
 
@@ -69,7 +69,7 @@ def _proxy(value: Any) -> str:
         raise ValueError("must be the URL of a proxy, http://HOST:PORT")
     if "@" in rest:  # what stands before it may be a password, and is not repeated
         raise ValueError("must be the URL of a proxy that wants no password, http://HOST:PORT")
-    grammar.collector(rest.rstrip("/"))
+    grammar.host_and_port(rest.rstrip("/"))
     return str(value)
 
 
@@ -81,7 +81,7 @@ CENTRAL_MANAGER = Kind(
             {"type": "array", "items": matching(_COLLECTOR), "minItems": 1},
         ]
     },
-    "a host name, or a list of them; each may have `:PORT`",
+    "a host name, or a list of them; each may have `:PORT` and `?sock=NAME`",
     beyond="which texts are host names, IPv6 addresses and ports",
 )
 DOMAIN = Kind(

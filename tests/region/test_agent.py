@@ -315,7 +315,7 @@ def test_killed_in_the_middle_of_a_write_the_next_start_reaches_the_same_state(
 
 
 def test_user_datas_knobs_win_and_our_file_is_named(region: Region, worker: Machine) -> None:
-    knobs = ["COLLECTOR_HOST = cm.example.org", "RUNBENCHMARKS = True"]
+    knobs = ["COLLECTOR_HOST = cm.example.org:9618?sock=collector", "RUNBENCHMARKS = True"]
     knobs += ["STARTD_ATTRS = $(STARTD_ATTRS) Colour", 'Colour = "red"']
     region.imds.update({"user-data": "\n".join(knobs)})
     agent(worker, "start")

@@ -51,6 +51,9 @@ def test_what_is_no_host_name(name: str) -> None:
         ("192.0.2.1:9618", "192.0.2.1"),
         ("2001:db8::1", "2001:db8::1"),
         ("[2001:db8::1]:9618", "2001:db8::1"),
+        ("cm.example.org:9618?sock=collector", "cm.example.org"),
+        ("cm.example.org?sock=collector_2", "cm.example.org"),
+        ("[2001:db8::1]:9618?sock=collector", "2001:db8::1"),
     ],
 )
 def test_collectors(text: str, host: str) -> None:
@@ -58,10 +61,25 @@ def test_collectors(text: str, host: str) -> None:
     assert grammar.collector_host(text) == host
 
 
-@pytest.mark.parametrize("text", ["", "cm:", "cm:0", "cm:65536", "cm:x", "[2001:db8::1", "[::1]x", "a b", "cm:\u0663"])
+def test_a_collectors_port_is_read_beside_its_socket() -> None:
+    assert grammar.collector_port("cm.example.org:9620?sock=collector") == 9620
+    assert grammar.collector_port("cm.example.org?sock=collector") is None
+
+
+NO_HOST = ["", "cm:", "cm:0", "cm:65536", "cm:x", "[2001:db8::1", "[::1]x", "a b", "cm:\u0663", "?sock=collector"]
+NO_SOCKET = ["cm?", "cm?sock=", "cm:9618?sock=a b", "cm?sock=a&CCBID=1", "cm?sock=../x/y", "cm?alias=a", "cm?sock=a\n"]
+
+
+@pytest.mark.parametrize("text", [*NO_HOST, *NO_SOCKET])
 def test_what_is_no_collector(text: str) -> None:
     with pytest.raises(ValueError, match="."):
         grammar.collector(text)
+
+
+@pytest.mark.parametrize("text", [*NO_HOST, "cm:9618?sock=collector"])
+def test_what_is_no_host_and_port(text: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        grammar.host_and_port(text)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("8h", 28800), ("2d", 172800)])

@@ -106,6 +106,13 @@ def test_a_later_knob_replaces_an_earlier_one_of_any_case() -> None:
     assert result.settings.condor == (Knob("A", "1"), Knob("START", "True"))
 
 
+def test_a_mapping_that_has_a_knob_twice_has_no_last_word() -> None:
+    said = problems(yaml_source("condor: {START: 'True', A: 1, start: 'False', Start: x}"), CM)
+    assert "condor.start: for HTCondor this is the same as START" in said
+    assert "condor.Start: for HTCondor this is the same as START" in said
+    assert "condor.A" not in said
+
+
 @pytest.mark.parametrize("name", ["COLLECTOR_HOST", "CONDOR_HOST", "collector_host"])
 def test_a_collector_among_the_knobs_names_the_central_manager(name: str) -> None:
     assert merged(from_knobs("user-data", [Knob(name, "cm2:9620")])).settings.central_manager == ("cm2:9620",)
