@@ -17,6 +17,15 @@ for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.S
 _GZIP = ("\x1f\x8b\x08", "H4sI")  # plain, and in base64
 
 
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """As they were before the test: the next one's processes inherit what is ignored, and a region has its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def pytest_make_parametrize_id(val: Any, argname: str) -> Optional[str]:
     """The argument's name for an example that gzip has packed: it holds the second in which that was done.
 

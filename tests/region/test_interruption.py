@@ -149,7 +149,7 @@ def hang(region: Region) -> None:
 
 
 @pytest.fixture
-def lose_collector(region: Region, request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+def lose_collector(region: Region, request: "pytest.FixtureRequest") -> Iterator[Callable[[], None]]:
     """Takes the collector away, in the way that is asked for; it is back after the test, and lists nobody."""
     yield lambda: request.param(region)
     if request.param is hang:

@@ -178,7 +178,7 @@ class TestADryRun:
     def test_a_stop_with_an_end_shows_what_there_is_time_for(self, environ: Dict[str, str]) -> None:
         done = annex_agent(environ, "stop", "--dry-run", "--mode", "peaceful", "--timeout", "1h", "--within", "1000s")
         assert done.returncode == 0
-        found = re.search(r"peaceful \((9\d\d.*) s\), then graceful \(30 s\), then fast \(8 s\)", done.stdout)
+        found = re.search(r"peaceful \((9\d\d.*) s\), then graceful \(30 s\), then fast \(7 s\)", done.stdout)
         assert found, done.stdout
         assert float(found.group(1)) <= 1000 - 45
 

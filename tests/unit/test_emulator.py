@@ -584,6 +584,8 @@ class TestWaiting:
 
     def test_until_it_is_interrupted(self, serve):
         main = threading.main_thread().ident
+        # At the first Ctrl-C a region that another test has made would be taken down, and hear no other.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
         def interrupt():
             def waits():

@@ -46,7 +46,7 @@ class Clock:
 
 
 @pytest.fixture(params=["path", "abstract"])
-def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+def manager(request: "pytest.FixtureRequest", tmp_path: Path) -> Iterator[Manager]:
     address = str(tmp_path / "notify") if request.param == "path" else f"@annex-agent-test-{os.getpid()}"
     it = Manager(address)
     with it.socket:
