@@ -96,7 +96,7 @@ class HTCondor:
     def slots(self, constraint: str, patience_s: float = _TIMEOUT_S) -> Tuple[Slot, ...]:
         """The slots that the pool's collector lists; ``CommandFailed`` with its words if it cannot be asked."""
         argv = ("condor_status", "-constraint", constraint, "-json", "-attributes", ",".join(_SLOT_ATTRIBUTES))
-        done = self._run(*argv, patience_s=patience_s)
+        done = self._ask(*argv, patience_s=patience_s)
         if done.code:
             raise CommandFailed(f"the collector gave no answer: {_first_sentence(done.stderr)}")
         try:
@@ -108,7 +108,7 @@ class HTCondor:
         """Ask the collector to forget the machine's startd and master ads at once."""
         for command, kind in (("INVALIDATE_STARTD_ADS", "Machine"), ("INVALIDATE_MASTER_ADS", "DaemonMaster")):
             query = f'MyType = "Query"\nTargetType = "{kind}"\nRequirements = {constraint}\n'
-            done = self._run("condor_advertise", command, "-", text_input=query)
+            done = self._ask("condor_advertise", command, "-", text_input=query)
             if done.code:
                 raise CommandFailed(f"condor_advertise {command}: {_first_sentence(done.stderr)}")
 
@@ -128,7 +128,7 @@ class HTCondor:
         Empty where it does, and where it cannot be reached or gives no answer: that is no refusal.
         """
         try:
-            done = self._run("condor_ping", "-type", "collector", "-verbose", "ADVERTISE_STARTD")
+            done = self._ask("condor_ping", "-type", "collector", "-verbose", "ADVERTISE_STARTD")
         except CommandError:
             return ""
         lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines()]
@@ -138,7 +138,7 @@ class HTCondor:
     def _sources(self) -> List[str]:
         """The files that HTCondor reads, in order; only annex-agent's own comes and goes, and that is put in later."""
         if self._listed_sources is None:
-            listing = _checked(self._run("condor_config_val", "-config")).stdout
+            listing = _checked(self._look("condor_config_val", "-config")).stdout
             self._listed_sources = [line.strip() for line in listing.splitlines() if line.startswith("\t")]
         return self._listed_sources
 
@@ -153,13 +153,24 @@ class HTCondor:
         argv = ("condor_config_val", "-dump", "-expand", "-verbose", f"^({wanted})$")
         return self._system.run(argv, _TIMEOUT_S, environ, inherit=inherit)
 
-    def _run(self, *argv: str, text_input: str = "", patience_s: float = _TIMEOUT_S) -> Completed:
+    def _look(self, *argv: str) -> Completed:
+        """Run a tool that has to do with this machine alone."""
         try:
-            return self._system.run(argv, patience_s, _NO_TRACE, text_input)
+            return self._system.run(argv, _TIMEOUT_S, _NO_TRACE)
         except CommandTimedOut as err:
             raise CommandTimedOut(
                 f"{err}: HTCondor waits for minutes when this machine's own name cannot be looked up; "
                 "does getent hosts $(hostname) answer? If not, mend the name service, or add the name to /etc/hosts"
+            ) from err
+
+    def _ask(self, *argv: str, text_input: str = "", patience_s: float = _TIMEOUT_S) -> Completed:
+        """Run a tool that talks to the collector."""
+        try:
+            return self._system.run(argv, patience_s, _NO_TRACE, text_input)
+        except CommandTimedOut as err:
+            raise CommandTimedOut(
+                f"{err}: the collector does not answer, unless this machine's own name cannot be looked up, for which "
+                "HTCondor waits for minutes; does getent hosts $(hostname) answer? Then it is the collector"
             ) from err
 
 

@@ -391,3 +391,21 @@ def test_no_tool_sees_a_variable_that_overrides_the_configuration(
     live.command("condor_config_val", f"env > {live.root}/env; env | grep -q stray && exit 1; exit 0")
     condor.settings(["FOO"])
     assert "stray" not in (live.root / "env").read_text()
+
+
+class TestHanging:
+    """HTCondor's tools wait for minutes, and have two reasons for it."""
+
+    @pytest.mark.parametrize("tool", ["condor_status", "condor_advertise"])
+    def test_what_asks_the_collector_names_it(self, condor: HTCondor, live: LiveTree, tool: str) -> None:
+        live.command(tool, "exec sleep 600")
+        live.patience_s = 0.2
+        with pytest.raises(CommandFailed, match="the collector does not answer, unless .*own name"):
+            condor.slots("True") if tool == "condor_status" else condor.withdraw("True")
+
+    def test_what_asks_nobody_can_only_wait_for_this_machines_own_name(self, condor: HTCondor, live: LiveTree) -> None:
+        live.command("condor_config_val", "exec sleep 600")
+        live.patience_s = 0.2
+        with pytest.raises(CommandFailed, match="own name cannot be looked up") as caught:
+            condor.read_back("", ["FOO"])
+        assert "collector" not in str(caught.value)
