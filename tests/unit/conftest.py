@@ -48,6 +48,29 @@ WIKI = Facts(
 )
 
 
+class Clock:
+    """Time that passes only where somebody sleeps; ``at`` runs something when a moment has come."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: List[float] = []
+        self._events: List[Any] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def at(self, seconds: float, event: Callable[[], object]) -> None:
+        self._events.append((1000.0 + seconds, event))
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        for moment, event in list(self._events):
+            if self.now >= moment:
+                self._events.remove((moment, event))
+                event()
+
+
 def eventually(condition: Callable[[], object]) -> None:
     """Wait until a condition holds; another process or thread is about to bring it about."""
     deadline = time.monotonic() + 30

@@ -13,30 +13,9 @@ from annex_agent.errors import MetadataError
 from annex_agent.imds import Access, Imds
 from annex_agent.imds.access import IPV4_ENDPOINT, IPV6_ENDPOINT
 
+from .conftest import Clock
+
 ID = "latest/meta-data/instance-id"
-
-
-class Clock:
-    """Time that passes only where the client sleeps; ``at`` runs something when a moment has come."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: List[float] = []
-        self._events: List[Any] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def at(self, seconds: float, event: Any) -> None:
-        self._events.append((1000.0 + seconds, event))
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-        for moment, event in list(self._events):
-            if self.now >= moment:
-                self._events.remove((moment, event))
-                event()
 
 
 @pytest.fixture

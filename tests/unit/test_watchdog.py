@@ -10,6 +10,8 @@ import pytest
 
 from annex_agent.watchdog import Watchdog
 
+from .conftest import Clock
+
 
 class Manager:
     """systemd's end of the notification socket."""
@@ -28,21 +30,6 @@ class Manager:
                 found.append(self.socket.recv(4096).decode())
             except BlockingIOError:
                 return found
-
-
-class Clock:
-    """Time passes only where somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: List[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 @pytest.fixture(params=["path", "abstract"])
