@@ -1,6 +1,6 @@
 """The looks at what an image brings and must not bring: units, cloud-init, another instance's remains."""
 
-from typing import Iterator
+from typing import Iterator, Optional
 
 from ..ending_keys import ENDING_KEYS
 from ..errors import AnnexError
@@ -37,31 +37,30 @@ def units(scene: Scene) -> Iterator[Judgement]:
 
 def _agent_unit(systemd: Systemd) -> Judgement:
     state = systemd.file_state(AGENT_UNIT)
-    if not state:
-        return warning(
-            f"{AGENT_UNIT} is not installed: nothing makes this machine a worker at boot",
-            "install annex-agent's package, or init/systemd/ of its source",
-        )
-    if not state.startswith("enabled"):
-        return warning(f"{AGENT_UNIT} is {state}: it does not start at boot", f"systemctl enable {AGENT_UNIT}")
-    if systemd.active_state(AGENT_UNIT) == "failed":
+    obstacle = _not_at_boot(AGENT_UNIT, state, "nothing makes this machine a worker at boot")
+    if obstacle is None and systemd.active_state(AGENT_UNIT) == "failed":
         return problem(f"{AGENT_UNIT} has failed", f"annex-agent status and journalctl -u {AGENT_UNIT} say why")
-    return ok(f"{AGENT_UNIT} is {state}")
+    return obstacle or ok(f"{AGENT_UNIT} is {state}")
 
 
 def _watch_unit(systemd: Systemd, scene: Scene) -> Judgement:
     state = systemd.file_state(WATCH_UNIT)
-    if not state:
-        return warning(
-            f"{WATCH_UNIT} is not installed: {_unseen(scene)}",
-            "install annex-agent's package, or init/systemd/ of its source",
-        )
-    if not state.startswith("enabled"):
-        unmask = f"systemctl unmask {WATCH_UNIT}, and " if state == "masked" else ""
-        return warning(f"{WATCH_UNIT} is {state}: {_unseen(scene)}", f"{unmask}systemctl enable {WATCH_UNIT}")
-    if systemd.active_state(AGENT_UNIT) == "active" and systemd.active_state(WATCH_UNIT) != "active":
+    obstacle = _not_at_boot(WATCH_UNIT, state, _unseen(scene))
+    is_needed = obstacle is None and systemd.active_state(AGENT_UNIT) == "active"
+    if is_needed and systemd.active_state(WATCH_UNIT) != "active":
         return warning(f"{WATCH_UNIT} does not run: {_unseen(scene)}", f"systemctl start {WATCH_UNIT}")
-    return ok(f"{WATCH_UNIT} is {state}")
+    return obstacle or ok(f"{WATCH_UNIT} is {state}")
+
+
+def _not_at_boot(unit: str, state: str, consequence: str) -> Optional[Judgement]:
+    """Why systemd does not start a unit at boot, if it does not."""
+    if not state:
+        remedy = "install annex-agent's package, or init/systemd/ of its source"
+        return warning(f"{unit} is not installed: {consequence}", remedy)
+    if not state.startswith("enabled"):
+        unmask = f"systemctl unmask {unit}, and " if state == "masked" else ""
+        return warning(f"{unit} is {state}: {consequence}", f"{unmask}systemctl enable {unit}")
+    return None
 
 
 def _unseen(scene: Scene) -> str:

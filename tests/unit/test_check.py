@@ -926,7 +926,7 @@ class TestUnits:
         [
             (("", "not-found", "inactive"), WARNING, "not installed"),
             (("disabled", "loaded", "inactive"), WARNING, "systemctl enable"),
-            (("masked", "masked", "inactive"), WARNING, "masked"),
+            (("masked", "masked", "inactive"), WARNING, "unmask"),
             (("enabled", "loaded", "failed"), PROBLEM, "journalctl"),
             (("enabled-runtime", "loaded", "active"), OK, "enabled-runtime"),
         ],
