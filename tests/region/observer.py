@@ -15,7 +15,7 @@ from .command import CommandFailed
 from .pool import Pool
 from .wait import wait_until
 
-_SEEN_OF_A_SLOT = ("Name", "Start", "AnnexLeaving", "AnnexLeavingTime")
+_SEEN_OF_A_SLOT = ("Name", "Start", "Requirements", "AnnexLeaving", "AnnexLeavingTime")
 _DAEMONS = {f"condor_{name}" for name in ("master", "shared_port", "procd", "startd", "starter")}
 Slots = list[dict[str, Any]]
 
@@ -114,4 +114,9 @@ def report(figures: Mapping[str, float]) -> None:
 
 
 def _are_leaving(slots: Optional[Slots], why: str) -> bool:
-    return bool(slots) and all(slot.get("Start") is False and slot.get("AnnexLeaving") == why for slot in slots or [])
+    return bool(slots) and all(_is_closed(slot) and slot.get("AnnexLeaving") == why for slot in slots or [])
+
+
+def _is_closed(slot: Mapping[str, Any]) -> bool:
+    """No job is matched: by START, or by the startd itself, whose ads are without one once it is being stopped."""
+    return slot.get("Start", slot.get("Requirements")) is False

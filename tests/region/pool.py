@@ -126,8 +126,13 @@ class Pool:
         return json.loads(answer) if answer.strip() else []
 
     def slots(self, *attributes: str) -> list[dict[str, Any]]:
-        """The slots that the collector knows, with some or all attributes."""
-        return self.ads(*(["-attributes", ",".join(attributes)] if attributes else []))
+        """The slots that the collector knows, with some or all attributes.
+
+        ClassAds know no upper and lower case: the names are as they were asked for, not as HTCondor spells them.
+        """
+        ads = self.ads(*(["-attributes", ",".join(attributes)] if attributes else []))
+        asked = {name.lower(): name for name in attributes}
+        return [{asked.get(name.lower(), name): value for name, value in ad.items()} for ad in ads]
 
     def wait_for_slot(self, timeout: float = 30) -> dict[str, Any]:
         """The first slot in the pool, with all its attributes."""
