@@ -18,5 +18,9 @@ class Machine(NamedTuple):
 
 
 def local_machine(system: System) -> Machine:
-    """The machine that this process runs on, with files below ``system.root``."""
-    return Machine(system, HTCondor(system), Daemons(), Systemd(system))
+    """The machine that this process runs on; a tree that is being prepared, of which no process runs.
+
+    Those of the machine on which it is prepared are another pool's worker.
+    """
+    daemons = Daemons() if system.is_live else Daemons(ours=lambda _: False)
+    return Machine(system, HTCondor(system), daemons, Systemd(system))

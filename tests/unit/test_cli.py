@@ -229,6 +229,19 @@ class TestConfiguringATree:
         assert "forget-config: removed" in done.stderr
         assert '"i-10a64379"' in (root / "var/lib/annex-agent/instance.json").read_text()
 
+    def test_the_machine_on_which_a_tree_is_prepared_keeps_its_htcondor(
+        self, environ: Dict[str, str], root: Path, tmp_path: Path
+    ) -> None:
+        master = tmp_path / "condor_master"
+        master.symlink_to(Path(PYTHON).resolve())
+        with started([str(master), "-IS", "-c", "import time; time.sleep(600)"]) as process:
+            for more in (["--profile", "spot"], []):  # the second one finds what another instance has left
+                done = annex_agent(environ, "configure", "--root", root, "--simulate", *more)
+                assert done.returncode == 0
+            assert "ended by" not in done.stderr
+            assert annex_agent(environ, "clean", "--root", root).returncode == 0
+            assert process.poll() is None
+
     def test_the_answer_on_stdout_is_one_line(self, environ: Dict[str, str], root: Path) -> None:
         done = annex_agent(environ, "configure", "--root", root, "--simulate")
         assert done.stdout.endswith("\n")
@@ -626,7 +639,7 @@ class TestInterruptions:
 
     # No step of a tree takes long enough to be interrupted, so the child's plan is replaced by one that does.
     SLOW = """
-import signal, sys
+import sys, time
 from annex_agent import bootstrap, cli
 from annex_agent.plan import Plan
 from annex_agent.steps import Change
@@ -638,7 +651,7 @@ class Slow:
     def perform(self, machine, tell):
         print("performing", flush=True)
         while True:
-            signal.pause()
+            time.sleep(0.05)  # pause() would sleep through a signal that comes just before it
 
 bootstrap.build_plan = lambda facts, goal: Plan((Slow(),))
 sys.exit(cli.main(sys.argv[1:]))
