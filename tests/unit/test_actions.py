@@ -29,7 +29,9 @@ def ended(number, frame):
 signal.signal(signal.SIGTERM, signal.SIG_IGN if "DEAF" in os.environ else ended)
 note(" ".join(sys.argv[1:]))
 print("said on stdout", flush=True)
-time.sleep(float(os.environ.get("SECONDS", 0)))
+end = time.monotonic() + float(os.environ.get("SECONDS", 0))
+while time.monotonic() < end:
+    time.sleep(0.05)  # a longer one would sleep through a signal that comes just before it
 sys.exit(int(os.environ.get("CODE", 0)))
 """
 

@@ -66,7 +66,7 @@ for child in part.get("runs", ()):
     children += [] if child.get("apart") else [started]
 os.write(int(os.environ["READY"]), (json.dumps([part["name"], os.getpid()]) + "\\n").encode())
 while True:
-    signal.pause()
+    time.sleep(0.05)  # pause() would sleep through a signal that comes just before it
 """
 NAMES = ("condor_master", "condor_startd", "condor_starter", "condor_schedd", "condor_shared_port", "a-job")
 IGNORES_ALL = ["SIGTERM", "SIGQUIT"]

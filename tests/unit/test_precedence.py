@@ -20,7 +20,7 @@ from .conftest import PYTHON, eventually, started
 
 # As annex-agent: SIGTERM interrupts what it does. What it is told on its input ends it.
 HOLDER = """
-import signal, sys
+import select, signal, sys
 from pathlib import Path
 from annex_agent.system import System
 def interrupted(number, frame):
@@ -29,7 +29,8 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN if sys.argv[3:] else interrupted)
 try:
     with System(Path(sys.argv[1])).exclusive(60, float(sys.argv[2])):
         print("at work", flush=True)
-        sys.stdin.read()
+        while not select.select([sys.stdin], [], [], 0.05)[0]:
+            pass  # read() would sleep through a signal that comes just before it
     print("done")
 except KeyboardInterrupt:
     print("interrupted")

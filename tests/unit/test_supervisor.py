@@ -62,7 +62,7 @@ def end(number, frame):
 signal.signal(signal.SIGQUIT, end)
 open(sys.argv[1], "x").close()
 while True:
-    signal.pause()
+    time.sleep(0.05)  # pause() would sleep through a signal that comes just before it
 """
 
 
