@@ -52,7 +52,7 @@ def require_root(command: str) -> None:
 
 def require_no_daemons(machine: Machine) -> None:
     """HTCondor must not be deprived of what it runs on."""
-    running = machine.daemons.running() if machine.system.is_live else ()
+    running = machine.daemons.running()
     if running:
         names = ", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in running)
         raise DaemonError(

@@ -89,7 +89,7 @@ def current(machine: Machine) -> Dict[str, Any]:
     runs = read_runs(machine.system)
     if runs and runs[-1].get("state") == "running" and not machine.system.is_busy():
         runs[-1].update(state="failed", error="it ended without a word: was it killed?")
-    running = machine.daemons.running() if machine.system.is_live else ()
+    running = machine.daemons.running()
     watch = _watch(machine.system)
     answer: Dict[str, Any] = {
         "running": {MASTER, STARTD} <= {daemon.name for daemon in running},

@@ -89,6 +89,18 @@ def started(argv: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[s
             process.kill()
 
 
+@contextlib.contextmanager
+def bearing(name: str, directory: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A process of that name, as the kernel knows it, that does nothing."""
+    program = directory / name
+    program.symlink_to(Path(PYTHON).resolve())
+    argv = [str(program), "-IS", "-c", "import time; print(flush=True); time.sleep(600)"]
+    with started(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+
+
 _HOLDER = """
 import signal, sys
 from pathlib import Path

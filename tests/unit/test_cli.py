@@ -27,7 +27,7 @@ from annex_agent.system import System
 from annex_agent.watch import memory
 from annex_agent.watch.model import Announcement, Memory
 
-from .conftest import PYTHON, LiveTree, started
+from .conftest import PYTHON, LiveTree, bearing, started
 
 IS_ROOT = os.geteuid() == 0
 UNREACHABLE = "http://127.0.0.1:1"  # never the real service: a test that reached it would depend on where it runs
@@ -65,15 +65,12 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def as_it_was(quiet_log: None, monkeypatch: "pytest.MonkeyPatch") -> Iterator[None]:
-    """For the runs within this process: no metadata service, and its signal handler undone."""
+def as_it_was(quiet_log: None, monkeypatch: "pytest.MonkeyPatch") -> None:
+    """For the runs within this process: no metadata service, and the log as it was."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv(ENDPOINT, UNREACHABLE)
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 def command(*arguments: object) -> List[str]:
@@ -232,9 +229,7 @@ class TestConfiguringATree:
     def test_the_machine_on_which_a_tree_is_prepared_keeps_its_htcondor(
         self, environ: Dict[str, str], root: Path, tmp_path: Path
     ) -> None:
-        master = tmp_path / "condor_master"
-        master.symlink_to(Path(PYTHON).resolve())
-        with started([str(master), "-IS", "-c", "import time; time.sleep(600)"]) as process:
+        with bearing("condor_master", tmp_path) as process:
             for more in (["--profile", "spot"], []):  # the second one finds what another instance has left
                 done = annex_agent(environ, "configure", "--root", root, "--simulate", *more)
                 assert done.returncode == 0

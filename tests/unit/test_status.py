@@ -4,13 +4,15 @@ import itertools
 import json
 import stat
 import time
+from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 
 import pytest
 
 from annex_agent import status
+from annex_agent.daemons import Daemons
 from annex_agent.htcondor import HTCondor
-from annex_agent.machine import Machine
+from annex_agent.machine import Machine, local_machine
 from annex_agent.model import Settings
 from annex_agent.progress import Outcome
 from annex_agent.status import PATH, Record, as_text, current, read_runs
@@ -22,7 +24,7 @@ from annex_agent.terms import text as terms_text
 from annex_agent.watch import memory, presence
 from annex_agent.watch.model import SPOT, Announcement, Leaving, Memory
 
-from .conftest import FixedDaemons, LiveTree, Steps, holding
+from .conftest import FixedDaemons, LiveTree, Steps, bearing, holding
 
 ADDRESS = "<67.202.60.66:9618?noUDP&sock=startd_7_ab>"
 
@@ -137,9 +139,10 @@ class TestTheAnswer:
         assert current(Machine(live, HTCondor(live), FixedDaemons(), Systemd(live)))["slots"] == []
         assert live.ran == []
 
-    def test_the_daemons_of_this_machine_are_not_those_of_a_tree(self, tree: System) -> None:
-        machine = Machine(tree, HTCondor(tree), FixedDaemons("condor_master", "condor_startd"), Systemd(tree))
-        assert current(machine)["running"] is False
+    def test_the_daemons_of_this_machine_are_not_those_of_a_tree(self, tree: System, tmp_path: Path) -> None:
+        with bearing("condor_master", tmp_path) as master, bearing("condor_startd", tmp_path) as startd:
+            assert {master.pid, startd.pid} <= {daemon.pid for daemon in Daemons().running()}
+            assert current(local_machine(tree))["running"] is False
 
     def test_where_nothing_was_done(self, machine: Machine) -> None:
         answer = current(machine)
