@@ -1,6 +1,6 @@
 """The looks at what an image brings and must not bring: units, cloud-init, another instance's remains."""
 
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Tuple
 
 from ..ending_keys import ENDING_KEYS
 from ..errors import AnnexError
@@ -37,29 +37,34 @@ def units(scene: Scene) -> Iterator[Judgement]:
 
 def _agent_unit(systemd: Systemd) -> Judgement:
     state = systemd.file_state(AGENT_UNIT)
-    obstacle = _not_at_boot(AGENT_UNIT, state, "nothing makes this machine a worker at boot")
-    if obstacle is None and systemd.active_state(AGENT_UNIT) == "failed":
+    obstacle = _not_at_boot(AGENT_UNIT, state)
+    if obstacle:
+        what, remedy = obstacle
+        return warning(f"{what}: nothing makes this machine a worker at boot", remedy)
+    if systemd.active_state(AGENT_UNIT) == "failed":
         return problem(f"{AGENT_UNIT} has failed", f"annex-agent status and journalctl -u {AGENT_UNIT} say why")
-    return obstacle or ok(f"{AGENT_UNIT} is {state}")
+    return ok(f"{AGENT_UNIT} is {state}")
 
 
 def _watch_unit(systemd: Systemd, scene: Scene) -> Judgement:
     state = systemd.file_state(WATCH_UNIT)
-    obstacle = _not_at_boot(WATCH_UNIT, state, _unseen(scene))
+    obstacle = _not_at_boot(WATCH_UNIT, state)
     is_needed = obstacle is None and systemd.active_state(AGENT_UNIT) == "active"
     if is_needed and systemd.active_state(WATCH_UNIT) != "active":
-        return warning(f"{WATCH_UNIT} does not run: {_unseen(scene)}", f"systemctl start {WATCH_UNIT}")
-    return obstacle or ok(f"{WATCH_UNIT} is {state}")
+        obstacle = (f"{WATCH_UNIT} does not run", f"systemctl start {WATCH_UNIT}")
+    if obstacle:
+        what, remedy = obstacle
+        return warning(f"{what}: {_unseen(scene)}", remedy)
+    return ok(f"{WATCH_UNIT} is {state}")
 
 
-def _not_at_boot(unit: str, state: str, consequence: str) -> Optional[Judgement]:
-    """Why systemd does not start a unit at boot, if it does not."""
+def _not_at_boot(unit: str, state: str) -> Optional[Tuple[str, str]]:
+    """Why systemd does not start a unit at boot, and what to do about it; None if it does."""
     if not state:
-        remedy = "install annex-agent's package, or init/systemd/ of its source"
-        return warning(f"{unit} is not installed: {consequence}", remedy)
+        return f"{unit} is not installed", "install annex-agent's package, or init/systemd/ of its source"
     if not state.startswith("enabled"):
         unmask = f"systemctl unmask {unit}, and " if state == "masked" else ""
-        return warning(f"{unit} is {state}: {consequence}", f"{unmask}systemctl enable {unit}")
+        return f"{unit} is {state}", f"{unmask}systemctl enable {unit}"
     return None
 
 
