@@ -22,6 +22,15 @@ _TIMEOUT_S = 10.0
 _NO_TRACE = {"_CONDOR_SEC_SYSTEM_KNOWN_HOSTS": "/dev/null"}
 _SLOT_ATTRIBUTES = ("Name", "Machine", "State", "Activity", "MyAddress", "CloudInstanceID")
 _REFUSED = re.compile(r"AUTHENTICATE:\d+|DENIED|post-auth")
+# What HTCondor's tools may wait for: those that talk to nobody, and those that ask the collector.
+_NAMELESS = (
+    "HTCondor waits for minutes when this machine's own name cannot be looked up; "
+    "does getent hosts $(hostname) answer? If not, mend the name service, or add the name to /etc/hosts"
+)
+_SILENT = (
+    "the collector does not answer, unless this machine's own name cannot be looked up, for which "
+    "HTCondor waits for minutes; does getent hosts $(hostname) answer? Then it is the collector"
+)
 _SOURCE_LINE = re.compile(r" # at: (?P<source>.*?)(?:, line (?P<line>\d+))?\Z")
 
 
@@ -138,7 +147,7 @@ class HTCondor:
     def _sources(self) -> List[str]:
         """The files that HTCondor reads, in order; only annex-agent's own comes and goes, and that is put in later."""
         if self._listed_sources is None:
-            listing = _checked(self._look("condor_config_val", "-config")).stdout
+            listing = _checked(self._run(("condor_config_val", "-config"), _NAMELESS)).stdout
             self._listed_sources = [line.strip() for line in listing.splitlines() if line.startswith("\t")]
         return self._listed_sources
 
@@ -153,25 +162,16 @@ class HTCondor:
         argv = ("condor_config_val", "-dump", "-expand", "-verbose", f"^({wanted})$")
         return self._system.run(argv, _TIMEOUT_S, environ, inherit=inherit)
 
-    def _look(self, *argv: str) -> Completed:
-        """Run a tool that has to do with this machine alone."""
-        try:
-            return self._system.run(argv, _TIMEOUT_S, _NO_TRACE)
-        except CommandTimedOut as err:
-            raise CommandTimedOut(
-                f"{err}: HTCondor waits for minutes when this machine's own name cannot be looked up; "
-                "does getent hosts $(hostname) answer? If not, mend the name service, or add the name to /etc/hosts"
-            ) from err
-
     def _ask(self, *argv: str, text_input: str = "", patience_s: float = _TIMEOUT_S) -> Completed:
         """Run a tool that talks to the collector."""
+        return self._run(argv, _SILENT, text_input, patience_s)
+
+    def _run(self, argv: Sequence[str], cause: str, text_input: str = "", patience_s: float = _TIMEOUT_S) -> Completed:
+        """Run a tool; ``cause`` is what it waits for if it does not end in time, and what to do about it."""
         try:
             return self._system.run(argv, patience_s, _NO_TRACE, text_input)
         except CommandTimedOut as err:
-            raise CommandTimedOut(
-                f"{err}: the collector does not answer, unless this machine's own name cannot be looked up, for which "
-                "HTCondor waits for minutes; does getent hosts $(hostname) answer? Then it is the collector"
-            ) from err
+            raise CommandTimedOut(f"{err}: {cause}") from err
 
 
 def _checked(done: Completed) -> Completed:
